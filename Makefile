@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make` lists the targets. Everything runs from .venv/, which `make setup` makes from requirements.lock.
+
+PYTHON ?= python3
+BOARD ?= ulx3s
+BENCH ?=
+WAVES ?=
+JOBS ?= auto
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+STAMP := $(VENV)/.setup-stamp
+EXTRAS := hw,sim,report,dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-all sim synth bench docs check-generated lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP) ## make .venv/ from requirements.lock (again when the lock or pyproject.toml changes)
+
+$(STAMP): requirements.lock pyproject.toml
+	@sh .ci/check-system '$(PYTHON)' '$(firstword $(CXX))'
+	@echo "making $(VENV)/ from requirements.lock; a few minutes"
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: $(STAMP) ## run M0 on the Verilated RTL and draw target against emitted histogram
+	@mkdir -p build
+	$(PY) -m host.run_m0 --backend rtl --steps 1000000 --vocab 500 --K 32 --seed 11 --plot build/demo.png
+	@echo "picture: build/demo.png"
+
+test: $(STAMP) ## the test suite without the slow tests
+	$(PY) -m pytest -n $(JOBS) --dist loadfile
+
+test-all: $(STAMP) ## the whole test suite, slow tests included, then every RTL bench
+	$(PY) -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
+	$(MAKE) sim
+
+sim: $(STAMP) ## RTL benches under Verilator [WAVES=1] [BENCH=name]
+	$(PY) -m sim.benches $(if $(filter-out 0,$(WAVES)),--waves) $(BENCH)
+
+synth: $(STAMP) ## bitstream and resource table [BOARD=ulx3s|ecp5-25f|up5k]
+	$(PY) -m hw.build --board $(BOARD)
+	$(PY) -m hw.docgen
+
+bench: $(STAMP) ## draws per second of the backends, beside NumPy
+	$(PY) -m host.bench
+
+docs: $(STAMP) ## rewrite the generated parts of docs/ and README.md
+	$(PY) -m hw.docgen
+
+check-generated: $(STAMP) ## fail when a generated part of docs/ or README.md is stale
+	$(PY) -m hw.docgen --check
+
+lint: $(STAMP) ## ruff, mypy --strict, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(PY) -m mypy --strict -p hw.spec -p sim -p host
+	$(BIN)/lint-imports --no-logo
+
+clean: ## remove build/ and caches; .venv/ and runs/ stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find hw sim host tests -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What milestone 0 is asked for, checked, and the target, psi and law that follow from it."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from host.golden.exact import MODES, draft_law
+from host.psi.craft import craft_psi
+from host.psi.law import DraftLaw
+from host.psi.schema import Psi
+from host.targets.categorical import SEED_LIMIT, make_target
+from host.tsu.registry import BACKENDS
+from hw.spec.config import K_LIMIT, VOCAB_LIMIT, TsuConfig
+from hw.spec.errors import SpecError, check_int
+
+STEPS_LIMIT = 1 << 40
+"""Most steps of one run."""
+
+DEFAULT_VOCAB = 1000
+"""Vocabulary where neither `vocab` nor a file gives one."""
+
+TELEMETRY = ("off", "summary", "step")
+"""off: no run folder. summary: config.json and summary.json. step: also steps.jsonl."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class M0Options:
+    """What `python -m host.run_m0` was asked for; checked at construction.
+
+    Parameters
+    ----------
+    backend, noise, lanes, weights
+        TSU: backend name, noise generator, parallel samplers, weight mode (table or exp2).
+    steps : int
+        Verified steps, in [1, 2**40].
+    vocab : int or None
+        V; None takes 1000, or the length of the target file.
+    k, tau, eps
+        psi: most top-K ids, temperature, floor ("auto" or a number >= 0); see `craft_psi`.
+    pgen, alpha, target, seed
+        Target; see `make_target`. The seed also starts the TSU's noise and the verifier.
+    telemetry : str
+        One of `TELEMETRY`.
+    out, save_draws, save_psi, plot : Path or None
+        Run folder, and files to write.
+
+    Raises
+    ------
+    SpecError
+        A field is outside its legal range.
+    """
+
+    backend: str = "model"
+    noise: str = "xoshiro128pp"
+    lanes: int = 1
+    weights: str = "table"
+    steps: int = 100_000
+    vocab: int | None = None
+    k: int = 64
+    tau: float = 1.0
+    eps: float | str = "auto"
+    pgen: str = "dirichlet"
+    alpha: float = 1.0
+    seed: int = 0
+    target: Path | None = None
+    telemetry: str = "summary"
+    out: Path | None = None
+    save_draws: Path | None = None
+    save_psi: Path | None = None
+    plot: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, legal in (
+            ("backend", self.backend, BACKENDS),
+            ("weights", self.weights, MODES),
+            ("telemetry", self.telemetry, TELEMETRY),
+        ):
+            if value not in legal:
+                raise SpecError(name, value, "one of " + ", ".join(legal))
+        check_int("steps", self.steps, 1, STEPS_LIMIT)
+        check_int("seed", self.seed, 0, SEED_LIMIT)
+        if self.vocab is not None:
+            check_int("vocab", self.vocab, 1, VOCAB_LIMIT)
+        check_int("K", self.k, 1, K_LIMIT)
+        if not (math.isfinite(self.tau) and self.tau > 0):
+            raise SpecError("tau", self.tau, "a finite number > 0")
+        if self.eps != "auto" and (isinstance(self.eps, str) or not (math.isfinite(self.eps) and self.eps >= 0)):
+            raise SpecError("eps", self.eps, "auto, or a finite number >= 0")
+        if self.telemetry == "off" and self.out is not None:
+            raise SpecError("out", str(self.out), "no folder with telemetry off, which writes none")
+
+    def tsu_config(self) -> TsuConfig:
+        """The smallest TSU for K: k_max is the next power of two, at least 64."""
+        return TsuConfig(k_max=max(64, 1 << (self.k - 1).bit_length()), lanes=self.lanes, noise=self.noise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Target, psi and law of a run; nothing in it depends on a backend."""
+
+    config: TsuConfig
+    p: npt.NDArray[np.float64]
+    psi: Psi
+    law: DraftLaw
+
+
+def prepare(options: M0Options) -> Experiment:
+    """Make target, psi and law.
+
+    Raises
+    ------
+    SpecError, TargetError
+        A field is outside its legal range, or the target file is bad.
+    """
+    config = options.tsu_config()
+    vocab = DEFAULT_VOCAB if options.vocab is None and options.pgen != "file" else options.vocab
+    p = make_target(
+        pgen=options.pgen, vocab_size=vocab, alpha=options.alpha, seed=options.seed, file=options.target
+    )
+    check_int("K", options.k, 1, min(len(p), K_LIMIT))
+    psi = craft_psi(p, options.k, options.tau, options.eps)
+    return Experiment(config=config, p=p, psi=psi, law=draft_law(psi, config, options.weights))

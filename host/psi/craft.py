@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The psi of a known distribution p: exact top-K, 8-bit scores, and the leftover mass as tail."""
+
+import math
+from numbers import Real
+
+import numpy as np
+import numpy.typing as npt
+
+from hw.spec.config import K_LIMIT, VOCAB_LIMIT
+from hw.spec.errors import SpecError, check_int
+from hw.spec.psi_layout import SCORE_MAX_Q, SCORE_MIN_Q, TAIL_MAX, TAIL_MIN
+
+from .schema import Psi, round_binary32
+
+MAX_SPAN_NATS = 15.0
+"""Scores further below the best one are raised to this distance."""
+
+SUM_TOLERANCE = 1e-6
+"""How far the sum of p may be from 1."""
+
+
+def craft_psi(
+    p: npt.ArrayLike,
+    K: int,
+    tau: float = 1.0,
+    eps: float | str = "auto",
+) -> Psi:
+    """Quantise a distribution into a psi.
+
+    The ids are the K most probable tokens, ties broken by the lower id; tokens of probability zero are never
+    carried, so the psi may have fewer than K ids. Score k is log p_k, affinely quantised: the best id gets code
+    127, `scale` is the span of the scores (at most `MAX_SPAN_NATS`) over 255, and `zero_point` is the int8
+    nearest to 127 - log(p_best) / scale. Because log p <= 0, that is 127, which makes the de-quantised scores
+    log(p_k / p_best): a constant shift from log p, under which the law does not change.
+
+    Parameters
+    ----------
+    p : float array of shape (V,), 1 <= V <= 2**20
+        Probabilities, >= 0, sum within 1e-6 of 1.
+    K : int
+        Most ids to carry, in [1, min(V, 1024)].
+    tau : float
+        Temperature of the law, > 0.
+    eps : float or "auto"
+        "auto": the tail carries the leftover mass, q(tail) = 1 - p(head) at any `tau`. A number >= 0: the floor
+        per tail token of F, in units in which the best id weighs p_best^(1 / tau).
+        A non-zero tail below 2^-64 of the best weight is raised to it.
+
+    Raises
+    ------
+    SpecError
+        A parameter is outside its range.
+    """
+    p = _distribution(p)
+    floor = _floor(eps)
+    vocab_size = len(p)
+    k = check_int("K", K, 1, min(vocab_size, K_LIMIT))
+    tau = round_binary32("tau", tau, "a finite number > 0")
+    if tau <= 0:
+        raise SpecError("tau", tau, "a finite number > 0")
+
+    ids = _top_ids(p, k)
+    scores = np.log(p[ids])
+    best = float(scores.max())
+    below = np.minimum(best - scores, MAX_SPAN_NATS)
+    scale = round_binary32("scale", float(below.max()) / (SCORE_MAX_Q - SCORE_MIN_Q), "a finite number >= 0")
+    distances = np.zeros(len(ids), dtype=np.int64)
+    zero_point = SCORE_MAX_Q
+    if scale > 0:
+        distances = np.minimum(np.rint(below / scale), SCORE_MAX_Q - SCORE_MIN_Q).astype(np.int64)
+        zero_point = int(min(max(SCORE_MIN_Q, round(SCORE_MAX_Q - best / scale)), SCORE_MAX_Q))
+
+    tail = 0.0
+    if len(ids) < vocab_size:
+        if floor is None:
+            outside = np.ones(vocab_size, dtype=np.bool_)
+            outside[ids] = False
+            head_weight = math.fsum(np.exp(-distances * (scale / tau)))
+            tail = math.fsum(p[outside]) / math.fsum(p[ids]) * head_weight
+        elif floor > 0:
+            log_tail = math.log(floor) + math.log(vocab_size - len(ids)) - best / tau
+            if log_tail > math.log(TAIL_MAX):
+                raise SpecError("eps", floor, f"a tail of at most {TAIL_MAX:.0f} times the weight of the best id")
+            tail = math.exp(log_tail)
+        if tail > 0:
+            tail = max(tail, TAIL_MIN)
+    return Psi(
+        ids=ids.astype(np.uint32),
+        scores_q=(SCORE_MAX_Q - distances).astype(np.int8),
+        scale=scale,
+        zero_point=zero_point,
+        tau=tau,
+        tail=tail,
+        vocab_size=vocab_size,
+    )
+
+
+def _distribution(p: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    try:
+        array = np.asarray(p)
+    except ValueError:
+        raise SpecError("p", type(p).__name__, "numbers of shape (V,)") from None
+    if array.ndim != 1:
+        raise SpecError("p.shape", array.shape, "(V,)")
+    check_int("len(p)", array.size, 1, VOCAB_LIMIT)
+    if array.dtype.kind not in "fiu":
+        raise SpecError("p.dtype", str(array.dtype), "a floating-point dtype")
+    values = array.astype(np.float64)
+    wrong = np.flatnonzero(~((values >= 0) & np.isfinite(values)))
+    if wrong.size:
+        raise SpecError(f"p[{wrong[0]}]", float(values[wrong[0]]), "a finite number >= 0")
+    total = math.fsum(values)
+    if not abs(total - 1) <= SUM_TOLERANCE:
+        raise SpecError("sum of p", total, f"1 within {SUM_TOLERANCE}")
+    return values
+
+
+def _floor(eps: object) -> float | None:
+    """The floor per tail token, or None for "auto"."""
+    if isinstance(eps, str) and eps == "auto":
+        return None
+    legal = "'auto' or a finite number >= 0"
+    if isinstance(eps, bool) or not isinstance(eps, Real):
+        raise SpecError("eps", eps, legal)
+    floor = float(eps)
+    if not 0 <= floor < math.inf:
+        raise SpecError("eps", floor, legal)
+    return floor
+
+
+def _top_ids(p: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.intp]:
+    """Increasing ids of the k largest non-zero entries of p, ties broken by the lower id."""
+    threshold = np.partition(p, len(p) - k)[len(p) - k]
+    above = np.flatnonzero(p > threshold)
+    if threshold == 0:
+        return above
+    ties = np.flatnonzero(p == threshold)[: k - len(above)]
+    return np.sort(np.concatenate([above, ties]))

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bit-true TSU in a shared library behind sim/native/tsd_abi.h: one class for the model and for the Verilated RTL."""
+
+import ctypes
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from host.psi.schema import Psi
+from hw.spec.commands import STATUS_TEXT, Opcode, Status, WeightMode
+from hw.spec.config import TsuConfig
+from hw.spec.digest import spec_id
+from hw.spec.errors import check_int
+
+from .base import Capabilities, Draws, TsuError
+from .lowering import (
+    COUNT_MAX,
+    LoweredPsi,
+    Words,
+    check_mode,
+    draw_command,
+    load_command,
+    lower,
+    seed_command,
+    table_command,
+    weight_table,
+)
+
+_ANSWER_CYCLES = 20_000
+"""Cycles that any single step may take: loads, tables, dividers and the fill of the pipelines are far below it."""
+
+_WORD_CYCLES = 64
+"""Cycles allowed for each word of a command."""
+
+_DRAW_CYCLES = 64
+"""Cycles allowed for each draw; a candidate is accepted with probability above 1/4 in every configuration."""
+
+_POINTERS = {name: ctypes.c_void_p for name in ("tokens", "weights", "spreads")}
+
+
+def _open_library(path: Path) -> ctypes.CDLL:
+    """The library with the prototypes of sim/native/tsd_abi.h."""
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise TsuError(f"cannot load the TSU library {path}: {error}") from error
+    u32, u64, handle = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p
+    out32, out64 = ctypes.POINTER(u32), ctypes.POINTER(u64)
+    library.tsd_open.restype, library.tsd_open.argtypes = handle, []
+    library.tsd_close.restype, library.tsd_close.argtypes = None, [handle]
+    library.tsd_spec_id.restype, library.tsd_spec_id.argtypes = u64, [handle]
+    library.tsd_cycles.restype, library.tsd_cycles.argtypes = u64, [handle]
+    library.tsd_command.restype = ctypes.c_int
+    library.tsd_command.argtypes = [handle, ctypes.c_void_p, u32, u64, out32, out64]
+    library.tsd_draws.restype = u64
+    library.tsd_draws.argtypes = [handle, u64, *_POINTERS.values(), u64]
+    library.tsd_message.restype, library.tsd_message.argtypes = ctypes.c_char_p, [handle]
+    return library
+
+
+class NativeTsu:
+    """A TSU in process. Seeded when it is opened; used by one thread at a time.
+
+    Parameters
+    ----------
+    library : Path
+        Shared library built for `config`.
+    capabilities : Capabilities
+    config : TsuConfig
+    seed : int
+        In [0, 2**64 - 1].
+    mode : str or None
+        Weights from a "table" or from the on-chip "exp2" unit; None takes the table where the TSU has one.
+
+    Raises
+    ------
+    SpecError
+        `seed` or `mode` is not legal.
+    TsuError
+        The library cannot be loaded, or was built from another hw.spec.
+    """
+
+    def __init__(
+        self, *, library: Path, capabilities: Capabilities, config: TsuConfig, seed: int = 0, mode: str | None = None
+    ) -> None:
+        self._device: int | None = None
+        self._capabilities = capabilities
+        self._config = config
+        self._mode = check_mode(config, mode)
+        self._table_key: tuple[float, float] | None = None
+        self._psi: Psi | None = None
+        self._total = 0
+        self._interrupted = False
+        seed_words = seed_command(config, seed)
+        self._library = _open_library(library)
+        self._device = self._library.tsd_open()
+        if not self._device:
+            raise TsuError(f"the {capabilities.name} TSU cannot be opened: out of memory")
+        try:
+            if self.spec_id != spec_id(config):
+                raise TsuError(
+                    f"spec_id = {self.spec_id:#018x} of the {capabilities.name} TSU is not legal: "
+                    f"expected {spec_id(config):#018x}, the host's"
+                )
+            self._execute(seed_words)
+        except TsuError:
+            self.close()
+            raise
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend promises."""
+        return self._capabilities
+
+    @property
+    def config(self) -> TsuConfig:
+        """Widths, lanes and noise of this TSU."""
+        return self._config
+
+    @property
+    def mode(self) -> WeightMode:
+        """Where weights come from."""
+        return self._mode
+
+    @property
+    def spec_id(self) -> int:
+        """Digest of layouts and configuration, as read from the device."""
+        return int(self._library.tsd_spec_id(self._handle()))
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles since the device was opened; 0 where it has no clock."""
+        return int(self._library.tsd_cycles(self._handle()))
+
+    def sample(self, psi: Psi, n: int) -> Draws:
+        """Draw n tokens from F_hw(psi); consecutive calls continue one stream.
+
+        Raises
+        ------
+        SpecError
+            `n` is negative, or the psi exceeds the capacity of this TSU.
+        TsuError
+            The TSU refused the psi, or did not answer within its cycle bound.
+        """
+        check_int("n", n, 0, 1 << 48)
+        if self._interrupted:
+            self._fail("an interrupted call left draws behind")
+        tokens = np.empty(n, dtype=np.uint32)
+        weights = np.empty(n, dtype=np.uint64)
+        spreads = np.empty(n, dtype=np.uint32)
+        for start in range(0, max(n, 1), COUNT_MAX):
+            count = min(n - start, COUNT_MAX)
+            part = slice(start, start + count)
+            self._interrupted = True
+            self._ask(psi, count)
+            self._take(tokens[part], weights[part], spreads[part])
+            self._interrupted = False
+        return Draws(tokens=tokens, weights=weights, spreads=spreads, total=self._total)
+
+    def reseed(self, seed: int) -> None:
+        """Start the stream again from a 64-bit seed; psi and table stay loaded."""
+        self._execute(seed_command(self._config, seed))
+
+    def command(self, words: Words) -> tuple[Status, int]:
+        """Execute one command as it stands: (status, total). For tests of the command layer.
+
+        Draws that it asks for are delivered first by the next `sample`; ask for none, or use `take`.
+        """
+        self._table_key = None
+        self._psi = None
+        return self._send(np.ascontiguousarray(words, dtype=np.uint32))
+
+    def take(self, n: int) -> Draws:
+        """Take n draws that commands given to `command` have asked for; `total` is 0."""
+        tokens, weights, spreads = (np.empty(n, dtype=kind) for kind in (np.uint32, np.uint64, np.uint32))
+        self._take(tokens, weights, spreads)
+        return Draws(tokens=tokens, weights=weights, spreads=spreads, total=0)
+
+    def close(self) -> None:
+        """Release the device. Closing twice is harmless."""
+        if self._device:
+            self._library.tsd_close(self._device)
+            self._device = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _handle(self) -> int:
+        if not self._device:
+            raise TsuError(f"the {self._capabilities.name} TSU is closed")
+        return self._device
+
+    def _ask(self, psi: Psi, count: int) -> None:
+        """Have `count` draws of `psi` made: a DRAW where it is the psi loaded last, else a LOAD."""
+        if self._psi is not None and (psi is self._psi or psi == self._psi):
+            if count:
+                self._execute(draw_command(count=count))
+            return
+        lowered = lower(psi, self._config, self._mode)
+        if self._mode is WeightMode.TABLE and self._table_key != (psi.scale, psi.tau):
+            self._table_key = None
+            self._execute(table_command(weight_table(psi.scale, psi.tau, self._config.weight_bits)))
+            self._table_key = (psi.scale, psi.tau)
+        self._psi = None
+        self._total = self._execute(load_command(lowered, count=count), lowered)
+        self._psi = psi
+
+    def _execute(self, words: Words, lowered: LoweredPsi | None = None) -> int:
+        """Execute a command that must succeed; its total."""
+        status, total = self._send(words)
+        if status is not Status.OK:
+            self._interrupted = False  # a refused command leaves no draw behind
+            opcode = Opcode(int(words[0]) & 0xFF).name
+            raise TsuError(
+                f"the TSU refused {opcode}: {status.name}, {STATUS_TEXT[status]}{_describe(status, self._config, lowered)}"
+            )
+        return total
+
+    def _send(self, words: Words) -> tuple[Status, int]:
+        status, total = ctypes.c_uint32(), ctypes.c_uint64()
+        bound = _ANSWER_CYCLES + _WORD_CYCLES * len(words)
+        answer = self._library.tsd_command(
+            self._handle(), words.ctypes.data, len(words), bound, ctypes.byref(status), ctypes.byref(total)
+        )
+        if answer != 0:
+            self._fail(f"no answer to a command within {bound} cycles: {self._message()}")
+        return Status(status.value), int(total.value)
+
+    def _take(
+        self, tokens: npt.NDArray[np.uint32], weights: npt.NDArray[np.uint64], spreads: npt.NDArray[np.uint32]
+    ) -> None:
+        """Fill three contiguous arrays of equal length with draws asked for."""
+        n = len(tokens)
+        bound = _ANSWER_CYCLES + _DRAW_CYCLES * n
+        taken = self._library.tsd_draws(
+            self._handle(), n, tokens.ctypes.data, weights.ctypes.data, spreads.ctypes.data, bound
+        )
+        if taken != n:
+            self._fail(f"{taken} of {n} draws within {bound} cycles: {self._message()}")
+
+    def _fail(self, reason: str) -> NoReturn:
+        """Close a device whose stream is no longer known, and say why."""
+        self.close()
+        raise TsuError(f"the {self._capabilities.name} TSU was closed: {reason}")
+
+    def _message(self) -> str:
+        text: bytes = self._library.tsd_message(self._handle())
+        return text.decode()
+
+
+def _describe(status: Status, config: TsuConfig, lowered: LoweredPsi | None) -> str:
+    """The offending fields of a refused LOAD, in parentheses."""
+    if lowered is None:
+        return ""
+    psi = lowered.psi
+    facts = {
+        Status.BAD_K: f"k = {psi.k}, k_max = {config.k_max}",
+        Status.BAD_VOCAB: f"vocab_size = {psi.vocab_size}, k = {psi.k}, vocab_max = {config.vocab_max}",
+        Status.BAD_MODE: f"mode = {lowered.mode.name.lower()}, weight_source = {config.weight_source}",
+        Status.BAD_TAIL: f"tail = {psi.tail!r}, tail_weight = {lowered.tail_weight}, vocab_size = {psi.vocab_size}",
+        Status.BAD_TOTAL: f"k = {psi.k}, tail = {psi.tail!r}, shift = {lowered.shift}, "
+        f"legal totals = [{config.total_min}, {config.total_max}]",
+    }
+    return f" ({facts[status]})" if status in facts else ""

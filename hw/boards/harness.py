@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A wrapper that gives any stream component six pins, so that its area and clock can be measured on a real package."""
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+
+class SynthHarness(wiring.Component):
+    """Carries every input of a core in through one pin and every output out through another.
+
+    Pins and core inputs are registered, and core outputs meet one XOR before a register, so that no path through
+    a pin bounds the clock. Each output bit enters a shift chain at its own place: equal bits cannot cancel, and
+    synthesis can remove nothing of the core. An input word that the core has not taken when the next one is
+    presented is overwritten.
+
+    Parameters
+    ----------
+    core : wiring.Component
+        Its ports are streams, in either direction, and plain signals.
+
+    Members
+    -------
+    data_bit : In(1)    next bit of the input shift register, first bit lowest
+    shift_stb : In(1)   take `data_bit`
+    word_stb : In(1)    present the shift register to the core (`input_layout` names its bits)
+    hold : In(1)        back-pressure on every output stream
+    signature_bit : Out(1)   end of the chain: s[i] <= s[i-1] ^ output[i]
+
+    Latency      an output reaches `signature_bit` after 1 to `output_bits` cycles
+    Throughput   one transfer per cycle on every output stream while `hold` is low
+    Reset        no word presented, chain zero
+    """
+
+    PIN_NAMES = ("data_bit", "shift_stb", "word_stb", "hold", "signature_bit")
+
+    data_bit: In(1)
+    shift_stb: In(1)
+    word_stb: In(1)
+    hold: In(1)
+    signature_bit: Out(1)
+
+    def __init__(self, core: wiring.Component) -> None:
+        super().__init__()
+        self.core = core
+        self._inputs: dict[str, Value] = {}
+        self._outputs: dict[str, Value] = {}
+        self._taken: dict[str, Value] = {}  # name of a valid bit -> the ready that clears it
+        self._holds: list[Value] = []  # readies of the output streams
+        for name, member in sorted(core.signature.members.items()):
+            port, inward = getattr(core, name), member.flow == In
+            if member.is_port:
+                (self._inputs if inward else self._outputs)[name] = Value.cast(port)
+            elif inward:
+                self._inputs |= {f"{name}.payload": Value.cast(port.payload), f"{name}.valid": port.valid}
+                self._outputs[f"{name}.ready"] = port.ready
+                self._taken[f"{name}.valid"] = port.ready
+            else:
+                self._outputs |= {f"{name}.payload": Value.cast(port.payload), f"{name}.valid": port.valid}
+                self._holds.append(port.ready)
+
+    @property
+    def input_layout(self) -> dict[str, int]:
+        """Names and widths in the input shift register, lowest first."""
+        return {name: len(value) for name, value in self._inputs.items()}
+
+    @property
+    def output_bits(self) -> int:
+        """Length of the output chain."""
+        return sum(len(value) for value in self._outputs.values())
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.core = self.core
+
+        pins = Signal(4)
+        data_bit, shift_stb, word_stb, hold = pins
+        m.d.sync += pins.eq(Cat(self.data_bit, self.shift_stb, self.word_stb, self.hold))
+        for ready in self._holds:
+            m.d.comb += ready.eq(~hold)
+
+        shift = Signal(sum(self.input_layout.values()))
+        with m.If(shift_stb):
+            m.d.sync += shift.eq(Cat(shift[1:], data_bit))
+        low = 0
+        for name, port in self._inputs.items():
+            register = Signal(len(port), name=name.replace(".", "_"))
+            m.d.comb += port.eq(register)
+            if name in self._taken:
+                with m.If(self._taken[name]):
+                    m.d.sync += register.eq(0)
+            with m.If(word_stb):
+                m.d.sync += register.eq(shift[low : low + len(port)])
+            low += len(port)
+
+        chain = Signal(self.output_bits)
+        m.d.sync += chain.eq(Cat(self._outputs.values()) ^ (chain << 1))
+        m.d.comb += self.signature_bit.eq(chain[-1])
+        return m

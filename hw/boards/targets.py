@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The FPGAs that `make synth` builds for: device, pins, preset and clock constraint."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One device on one board.
+
+    Parameters
+    ----------
+    title : str
+        Board and device, for people.
+    family : str
+        "ecp5" or "ice40": which tools build it.
+    device_options : tuple of str
+        Options of nextpnr that name the device, its package and speed grade.
+    preset : str
+        Key of `hw.spec.config.PRESETS`.
+    clk_mhz : float
+        Constraint of the clock, MHz; a design that misses it fails.
+    pins : dict of str to str
+        Package pin of each port of the top level.
+    rst_inverted : bool
+        The reset pin is low while reset is asked for.
+    io_type : str
+        Electrical standard of the pins (ECP5 only).
+    time_limit_s : int
+        Longest time any one tool may take.
+    """
+
+    title: str
+    family: str
+    device_options: tuple[str, ...]
+    preset: str
+    clk_mhz: float
+    pins: dict[str, str]
+    rst_inverted: bool = False
+    io_type: str = ""
+    time_limit_s: int = 3600
+
+
+ULX3S_PINS = {
+    "clk": "G2",  # 25 MHz oscillator
+    "rst": "V1",  # button down
+    "data_bit": "R1",  # button fire 0
+    "shift_stb": "T1",  # button fire 1
+    "word_stb": "R18",  # button up
+    "hold": "U1",  # button left
+    "signature_bit": "B2",  # LED 0
+}
+"""Clock, buttons and a LED of the ULX3S, every version of which has the same pins."""
+
+ICEBREAKER_PINS = {
+    "clk": "35",  # 12 MHz oscillator
+    "rst": "10",  # user button
+    "data_bit": "4",  # PMOD1A
+    "shift_stb": "2",
+    "word_stb": "47",
+    "hold": "45",
+    "signature_bit": "11",  # red LED
+}
+"""Clock, button, LED and the upper row of PMOD1A of the iCEBreaker."""
+
+TARGETS: dict[str, Target] = {
+    "ulx3s": Target(
+        title="ULX3S, LFE5U-85F-6",
+        family="ecp5",
+        device_options=("--85k", "--package", "CABGA381", "--speed", "6"),
+        preset="ecp5-85f",
+        clk_mhz=150.0,
+        pins=ULX3S_PINS,
+        io_type="LVCMOS33",
+    ),
+    "ecp5-25f": Target(
+        title="ULX3S, LFE5U-25F-6",
+        family="ecp5",
+        device_options=("--25k", "--package", "CABGA381", "--speed", "6"),
+        preset="ecp5-25f",
+        clk_mhz=150.0,
+        pins=ULX3S_PINS,
+        io_type="LVCMOS33",
+    ),
+    "up5k": Target(
+        title="iCEBreaker, iCE40UP5K",
+        family="ice40",
+        device_options=("--up5k", "--package", "sg48"),
+        preset="up5k",
+        clk_mhz=12.0,
+        pins=ICEBREAKER_PINS,
+        rst_inverted=True,
+    ),
+}
+"""Targets by the name that `--board` takes."""

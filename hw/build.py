@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verilog, bitstream and resource table of the TSU on an FPGA: `python -m hw.build --board NAME` (`make synth`)."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hw.boards.harness import SynthHarness
+from hw.boards.targets import TARGETS, Target
+from hw.boards.top import SynthTop
+from hw.spec.config import PRESETS, TsuConfig
+from hw.spec.errors import SpecError
+from hw.synth.nextpnr import REPORT_FILE, place_and_route
+from hw.synth.report import (
+    REPORT_FOLDER,
+    SynthReport,
+    accepted_share,
+    markdown_table,
+    read_fmax_mhz,
+    read_untimed_cells,
+    read_usage,
+)
+from hw.synth.tools import Runner, SynthError
+from hw.synth.yosys import synthesise
+from hw.tsu.core import TsuCore
+
+DEFAULT_SEED = 1
+"""Placement seed of the published figures."""
+
+VERILOG_FILE = "top.v"
+
+
+def build(board: str, target: Target, config: TsuConfig, *, seed: int, folder: Path) -> SynthReport:
+    """Run the whole flow in `folder` and leave Verilog, netlist, bitstream, logs and the report there.
+
+    A missed clock constraint is no error: see `SynthReport.meets_clock`.
+    Raises SynthError when a tool is missing, fails or takes too long.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    runner = Runner(folder, target.time_limit_s)
+    runner.say(f"verilog: {target.title}, {config.lanes} lane{'s' * (config.lanes > 1)}")
+    top = SynthTop(SynthHarness(TsuCore(config)), rst_inverted=target.rst_inverted)
+    (folder / VERILOG_FILE).write_text(top.to_verilog(), encoding="utf-8")
+    cells = synthesise(runner, target.family, top.NAME, VERILOG_FILE)
+    bitstream = place_and_route(
+        runner,
+        family=target.family,
+        device_options=target.device_options,
+        pins=target.pins,
+        io_type=target.io_type,
+        clk_mhz=target.clk_mhz,
+        seed=seed,
+    )
+    routed = (folder / REPORT_FILE).read_text(encoding="utf-8")
+    report = SynthReport(
+        board=board,
+        title=target.title,
+        config=config.as_dict(),
+        resources=read_usage(routed, cells, target.family),
+        fmax_mhz=read_fmax_mhz(routed),
+        clk_mhz=target.clk_mhz,
+        draws_per_cycle=config.lanes * accepted_share(config),
+        bitstream_bytes=bitstream.stat().st_size,
+        untimed_cells=read_untimed_cells(routed),
+        seed=seed,
+        tools={tool: runner.version(tool) for tool in ("YOSYS", f"NEXTPNR_{target.family.upper()}")},
+    )
+    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
+    (folder / "report.md").write_text(markdown_table([report]), encoding="utf-8")
+    runner.say(f"done: {bitstream} ({report.bitstream_bytes} bytes)")
+    return report
+
+
+def main(
+    board: Annotated[str, typer.Option(help="One of " + ", ".join(TARGETS) + ".")] = "ulx3s",
+    lanes: Annotated[int | None, typer.Option(help="Lanes, instead of the preset's.")] = None,
+    clk_mhz: Annotated[float | None, typer.Option(help="Clock constraint, instead of the board's, MHz.")] = None,
+    seed: Annotated[int, typer.Option(help="Placement seed.")] = DEFAULT_SEED,
+    out: Annotated[Path, typer.Option(help="Build folder; one folder for each board is made in it.")] = Path(
+        "build/synth"
+    ),
+    allow_slow: Annotated[bool, typer.Option("--allow-slow", help="A missed clock constraint is no failure.")] = False,
+) -> None:
+    """Synthesise, place, route and pack the TSU for a board, and print what it takes and how fast it is.
+
+    The report of a build with no option but the board's that meets its clock also goes to docs/reference/fpga/,
+    from which `make docs` makes the table of docs/reference/fpga.md.
+    """
+    if board not in TARGETS:
+        raise typer.BadParameter(str(SpecError("board", board, "one of " + ", ".join(TARGETS))))
+    target = TARGETS[board]
+    config = PRESETS[target.preset]
+    published = lanes is None and clk_mhz is None and seed == DEFAULT_SEED and REPORT_FOLDER.parent.is_dir()
+    try:
+        if lanes is not None:
+            config = config.with_fields(lanes=lanes)
+        if clk_mhz is not None:
+            if not 1 <= clk_mhz <= 1000:
+                raise SpecError("clk_mhz", clk_mhz, "a number in [1, 1000]")
+            target = replace(target, clk_mhz=clk_mhz)
+        report = build(board, target, config, seed=seed, folder=out / board)
+    except (SpecError, SynthError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    print(markdown_table([report]), end="")
+    if published and report.meets_clock:
+        REPORT_FOLDER.mkdir(exist_ok=True)
+        (REPORT_FOLDER / f"{board}.json").write_text(report.to_json(), encoding="utf-8")
+    if not report.meets_clock:
+        typer.echo(f"error: {report.fmax_mhz} MHz misses the constraint of {report.clk_mhz:g} MHz", err=True)
+        if not allow_slow:
+            raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Place and route, and the packing of a bitstream."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .tools import Runner, SynthError
+from .yosys import NETLIST_FILE
+
+REPORT_FILE = "nextpnr.json"
+
+
+def lpf_lines(pins: Mapping[str, str], io_type: str, clk_mhz: float) -> list[str]:
+    """Constraints of an ECP5 design: a pin and an electrical standard for each port, and the clock."""
+    lines = [f'FREQUENCY PORT "clk" {clk_mhz} MHZ;']
+    for port, pin in pins.items():
+        lines += [f'LOCATE COMP "{port}" SITE "{pin}";', f'IOBUF PORT "{port}" IO_TYPE={io_type};']
+    return lines
+
+
+def pcf_lines(pins: Mapping[str, str], clk_mhz: float) -> list[str]:
+    """Constraints of an iCE40 design: a pin for each port, and the clock."""
+    return [f"set_io {port} {pin}" for port, pin in pins.items()] + [f"set_frequency clk {clk_mhz}"]
+
+
+def place_and_route(
+    runner: Runner,
+    *,
+    family: str,
+    device_options: Sequence[str],
+    pins: Mapping[str, str],
+    io_type: str,
+    clk_mhz: float,
+    seed: int,
+) -> Path:
+    """Place, route and pack the netlist in the runner's folder; return the path of the bitstream.
+
+    A missed clock constraint is no error here: `REPORT_FILE` says what was reached.
+    Raises SynthError when a tool is missing, fails (a design that does not fit fails here) or exceeds the time limit.
+    """
+    common = ["--json", NETLIST_FILE, "--report", REPORT_FILE, "--seed", str(seed), "--freq", str(clk_mhz)]
+    common += ["--timing-allow-fail", *device_options]
+    if family == "ecp5":
+        constraints, routed, packer = "pins.lpf", "routed.config", "ECPPACK"
+        lines = lpf_lines(pins, io_type, clk_mhz)
+        options = ["--lpf", constraints, "--textcfg", routed]
+        pack = ["--compress", routed, "top.bit"]
+    else:
+        constraints, routed, packer = "pins.pcf", "routed.asc", "ICEPACK"
+        lines = pcf_lines(pins, clk_mhz)
+        options = ["--pcf", constraints, "--asc", routed]
+        pack = [routed, "top.bin"]
+    (runner.folder / constraints).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    runner.run("nextpnr", f"NEXTPNR_{family.upper()}", [*common, *options])
+    runner.run("pack", packer, pack)
+    bitstream = runner.folder / pack[-1]
+    if not bitstream.exists() or bitstream.stat().st_size == 0:
+        raise SynthError(f"pack: {packer.lower()} wrote no bitstream to {bitstream}")
+    return bitstream

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logic synthesis: Verilog to a netlist of device cells."""
+
+import json
+from collections.abc import Mapping
+
+from .tools import Runner
+
+STAT_FILE = "cells.json"
+NETLIST_FILE = "netlist.json"
+
+SYNTHESIS: Mapping[str, str] = {
+    "ecp5": "synth_ecp5 -no-rw-check",
+    "ice40": "synth_ice40 -device u -dsp -no-rw-check",
+}
+"""Synthesis command of each family (both map with abc9)."""
+
+
+def synthesis_script(family: str, top: str, verilog_file: str) -> str:
+    """Yosys commands that turn `verilog_file` into `NETLIST_FILE` and count its cells in `STAT_FILE`."""
+    return "; ".join(
+        (
+            f"read_verilog {verilog_file}",
+            f"{SYNTHESIS[family]} -top {top} -json {NETLIST_FILE}",
+            f"tee -q -o {STAT_FILE} stat -json",
+        )
+    )
+
+
+def synthesise(runner: Runner, family: str, top: str, verilog_file: str) -> dict[str, int]:
+    """Run Yosys in the runner's folder and return the number of cells of each type.
+
+    Raises SynthError when Yosys is missing, fails or exceeds the time limit.
+    """
+    runner.run("yosys", "YOSYS", ["-q", "-p", synthesis_script(family, top, verilog_file)])
+    return cell_counts((runner.folder / STAT_FILE).read_text(encoding="utf-8"))
+
+
+def cell_counts(stat_json: str) -> dict[str, int]:
+    """Cells by type of the whole design, from what `stat -json` wrote."""
+    counts = json.loads(stat_json)["design"]["num_cells_by_type"]
+    return {str(name): int(count) for name, count in counts.items()}

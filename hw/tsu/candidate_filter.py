@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns noise words into accepted candidates."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.spec.config import TsuConfig
+
+from .layouts import candidate_layout, params_layout
+from .multiplier import PipelinedMultiplier
+from .pbit import PBit
+
+
+class CandidateFilter(wiring.Component):
+    """Scaled reject, the head-or-tail p-bit, and the multiply-shift of the tail index.
+
+    A candidate is rejected as a whole when u >= c Z or when the tail index would be biased (low part of r_w n below
+    2**tail_noise_bits mod n), whether or not it is a tail draw: rejecting only tail draws would starve the tail.
+
+    Parameters
+    ----------
+    config : TsuConfig
+
+    Members
+    -------
+    i : In(valid, uniform, tail_word)
+    params : In(params_layout), bank : In(1)    stable while candidates are inside
+    o : Out(candidate_layout)                   `valid` for accepted candidates
+    accept_stb, reject_stb : Out(1)             one of them, once for each candidate
+    Latency      `latency_cycles`
+    Throughput   one candidate per cycle
+    """
+
+    def __init__(self, *, config: TsuConfig) -> None:
+        self._config = config
+        self._multiply_stages = 1 if config.level_stages == 1 else 3
+        self.latency_cycles = self._multiply_stages + 1
+        super().__init__(
+            {
+                "i": In(
+                    data.StructLayout({"valid": 1, "uniform": config.uniform_bits, "tail_word": config.tail_noise_bits})
+                ),
+                "params": In(params_layout(config)),
+                "bank": In(1),
+                "o": Out(candidate_layout(config)),
+                "accept_stb": Out(1),
+                "reject_stb": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.multiplier = multiplier = PipelinedMultiplier(
+            a_bits=config.tail_noise_bits, b_bits=config.id_bits, stages=self._multiply_stages
+        )
+        m.d.comb += [multiplier.a.eq(self.i.tail_word), multiplier.b.eq(self.params.spread)]
+
+        m.submodules.reject_pbit = reject_pbit = PBit(width=config.uniform_bits)
+        m.submodules.tail_pbit = tail_pbit = PBit(width=config.uniform_bits)
+        m.d.comb += [
+            reject_pbit.value.eq(self.i.uniform),
+            reject_pbit.threshold.eq(self.params.reject_threshold),
+            tail_pbit.value.eq(self.i.uniform),
+            tail_pbit.threshold.eq(self.params.tail_threshold),
+        ]
+        decided = data.StructLayout({"valid": 1, "over": 1, "tail": 1, "uniform": config.uniform_bits})
+        stage = Signal(decided)
+        m.d.sync += [
+            stage.valid.eq(self.i.valid),
+            stage.over.eq(reject_pbit.fires),
+            stage.tail.eq(tail_pbit.fires),
+            stage.uniform.eq(self.i.uniform),
+        ]
+        for _ in range(self._multiply_stages - 1):
+            following = Signal(decided)
+            m.d.sync += following.eq(stage)
+            stage = following
+
+        low = multiplier.product[: config.tail_noise_bits]
+        index = multiplier.product[config.tail_noise_bits :]
+        accept = Signal()
+        m.d.comb += accept.eq(~stage.over & (low >= self.params.tail_reject))
+        m.d.sync += [
+            self.o.valid.eq(stage.valid & accept),
+            self.o.bank.eq(self.bank),
+            self.o.tail.eq(stage.tail),
+            self.o.value.eq(Mux(stage.tail, index + 1, stage.uniform)),
+        ]
+        m.d.comb += [self.accept_stb.eq(stage.valid & accept), self.reject_stb.eq(stage.valid & ~accept)]
+        return m

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command words to fields, entries, table entries and seed words."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.spec import commands
+from hw.spec.commands import COMMON_FIELDS, ENTRY_FIELDS, LOAD_FIELDS, Field, Opcode
+from hw.spec.config import TsuConfig
+from hw.spec.noise import STATE_WORDS
+
+from .layouts import DISTANCE_BITS, command_layout
+
+INDEX_BITS = 12
+"""Width of the word counter; it saturates, and no legal command is that long."""
+
+
+def header_layout() -> data.StructLayout:
+    """Every named field of a command, as `hw.spec.commands` lays them out."""
+    return data.StructLayout({name: field.width for name, field in (COMMON_FIELDS | LOAD_FIELDS).items()})
+
+
+def field_of_word(field: Field, word: Signal) -> Signal:
+    """Bits of a field that lies inside one word."""
+    return word[field.low : field.low + field.width]
+
+
+class CommandDecoder(wiring.Component):
+    """Follow one command word by word; judge its opcode, version and length when the last word has come.
+
+    A word is accepted while `enable` is high; from word 1 on also `gate` must be high, which the loader raises when the
+    resources of this opcode are free. Words behind the expected end are swallowed, so that the next command starts in
+    step whatever came before.
+
+    Parameters
+    ----------
+    config : TsuConfig
+
+    Members
+    -------
+    i_command : In(stream(word, last))
+    enable, gate : In(1)
+    header : Out(header_layout)         fields of the command; complete from the cycle after its word
+    index : Out(12)                     words of the command taken so far
+    header_stb : Out(1)                 a LOAD header is complete
+    entry : Out(stb, index, id, score_q)
+    table : Out(stb, index, entry)
+    seed : Out(stb, word), seeding : Out(1)
+    seed_zero : Out(1)                  some stream's state was zero
+    end_stb : Out(1)                    the last word has come; the verdicts below are valid
+    bad_opcode, bad_version, bad_length : Out(1)
+    Throughput   one word per cycle
+    """
+
+    def __init__(self, *, config: TsuConfig) -> None:
+        self._config = config
+        entry = {name: field.width for name, field in ENTRY_FIELDS.items()}
+        table = data.StructLayout({"stb": 1, "index": DISTANCE_BITS, "entry": config.weight_bits})
+        super().__init__(
+            {
+                "i_command": In(stream.Signature(command_layout())),
+                "enable": In(1),
+                "gate": In(1),
+                "header": Out(header_layout()),
+                "index": Out(INDEX_BITS),
+                "header_stb": Out(1),
+                "entry": Out(data.StructLayout({"stb": 1, "index": config.depth, **entry})),
+                "table": Out(table),
+                "seed": Out(data.StructLayout({"stb": 1, "word": 32})),
+                "seeding": Out(1),
+                "seed_zero": Out(1),
+                "end_stb": Out(1),
+                "bad_opcode": Out(1),
+                "bad_version": Out(1),
+                "bad_length": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        header, index = self.header, self.index
+        word, last = self.i_command.payload.data, self.i_command.payload.last
+        taken = Signal()
+        m.d.comb += [
+            self.i_command.ready.eq(self.enable & ((index == 0) | self.gate)),
+            taken.eq(self.i_command.valid & self.i_command.ready),
+        ]
+        m.d.sync += [self.header_stb.eq(0), self.entry.stb.eq(0), self.table.stb.eq(0), self.seed.stb.eq(0)]
+        m.d.sync += self.end_stb.eq(taken & last)
+        with m.If(taken):
+            with m.If(last):
+                m.d.sync += index.eq(0)
+            with m.Elif(~index.all()):
+                m.d.sync += index.eq(index + 1)
+            self._header_words(m, word)
+            with m.If(index != 0):
+                with m.Switch(header.opcode):
+                    with m.Case(Opcode.LOAD):
+                        self._load_words(m, word)
+                    with m.Case(Opcode.TABLE):
+                        self._table_words(m, word)
+                    with m.Case(Opcode.SEED):
+                        self._seed_words(m, word)
+        m.d.comb += self.seeding.eq((index != 0) & (header.opcode == Opcode.SEED) | self.seed.stb)
+        self._verdict(m, taken, word)
+        return m
+
+    def _header_words(self, m: Module, word: Signal) -> None:
+        """Words 0 to 7 into their fields. A field of two words is taken half by half."""
+        with m.Switch(self.index):
+            for number in range(commands.LOAD_HEADER_WORDS):
+                with m.Case(number):
+                    for name, field in (COMMON_FIELDS | LOAD_FIELDS).items():
+                        target = self.header[name]
+                        if field.word == number and field.width <= 32:
+                            m.d.sync += target.eq(field_of_word(field, word))
+                        elif field.width > 32 and 0 <= number - field.word < 2:
+                            half = 32 * (number - field.word)
+                            m.d.sync += target[half : half + 32].eq(word)
+
+    def _load_words(self, m: Module, word: Signal) -> None:
+        """Entries, from word 8 on."""
+        m.d.sync += self.header_stb.eq(self.index == commands.LOAD_HEADER_WORDS - 1)
+        with m.If(self.index >= commands.LOAD_HEADER_WORDS):
+            m.d.sync += [
+                self.entry.stb.eq(1),
+                self.entry.index.eq(self.index - commands.LOAD_HEADER_WORDS),
+                self.entry.id.eq(field_of_word(ENTRY_FIELDS["id"], word)),
+                self.entry.score_q.eq(field_of_word(ENTRY_FIELDS["score_q"], word)),
+            ]
+
+    def _table_words(self, m: Module, word: Signal) -> None:
+        """Two words an entry, low word first, from word 1 on."""
+        entry = self.table.entry
+        with m.If(self.index[0]):
+            m.d.sync += entry[:32].eq(word)
+        with m.Else():
+            m.d.sync += [
+                self.table.stb.eq(1),
+                self.table.index.eq((self.index >> 1) - 1),
+                entry[32:].eq(word),
+            ]
+
+    def _seed_words(self, m: Module, word: Signal) -> None:
+        """Words into the seed chain; every group of four must hold a one."""
+        m.d.sync += [self.seed.stb.eq(1), self.seed.word.eq(word)]
+        any_one = Signal()
+        with m.If(self.index[:2] == 1):
+            m.d.sync += any_one.eq(word.any())
+        with m.Else():
+            m.d.sync += any_one.eq(any_one | word.any())
+        with m.If((self.index[:2] == STATE_WORDS % 4) & ~any_one & ~word.any()):
+            m.d.sync += self.seed_zero.eq(1)
+        with m.Elif(self.index == 1):
+            m.d.sync += self.seed_zero.eq(0)
+
+    def _verdict(self, m: Module, taken: Signal, word: Signal) -> None:
+        """Judge opcode, version and length. `expected` is known one cycle after word 3, before any later word counts."""
+        header, count = self.header, Signal(INDEX_BITS)
+        expected = Signal(INDEX_BITS)
+        known = Signal()
+        with m.Switch(header.opcode):
+            with m.Case(Opcode.LOAD):
+                m.d.comb += [known.eq(1), expected.eq(commands.LOAD_HEADER_WORDS + header.k)]
+            with m.Case(Opcode.DRAW):
+                m.d.comb += [known.eq(1), expected.eq(commands.DRAW_COMMAND_WORDS)]
+            with m.Case(Opcode.TABLE):
+                m.d.comb += [known.eq(1), expected.eq(commands.TABLE_COMMAND_WORDS)]
+            with m.Case(Opcode.SEED):
+                words = commands.seed_word_count(self._config.noise_streams, STATE_WORDS)
+                m.d.comb += [known.eq(1), expected.eq(words)]
+        with m.If(taken):
+            m.d.sync += count.eq(self.index + 1)
+        short_header = (header.opcode == Opcode.LOAD) & (count < commands.LOAD_HEADER_WORDS)
+        m.d.comb += [
+            self.bad_opcode.eq(~known),
+            self.bad_version.eq(header.version != commands.COMMAND_VERSION),
+            self.bad_length.eq((count != expected) | short_header),
+        ]

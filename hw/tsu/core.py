@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thermodynamic sampling unit."""
+
+from amaranth.hdl import DomainRenamer, Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from hw.spec.config import TsuConfig
+from hw.spec.noise import WORD_BITS
+
+from .collector import Collector
+from .lane import Lane
+from .layouts import beat_layout, command_layout, status_layout
+from .loader import Loader
+from .noise.bank import NoiseBank
+from .register_file import ADDRESS_BITS, RegisterFile
+from .scheduler import Scheduler
+
+
+class TsuCore(wiring.Component):
+    """Commands in, statuses and draws out: lanes of p-bit trees fed by shift-register noise.
+
+    Data go one way: command words -> code distances -> integer weights -> cumulative thresholds -> p-bits -> draws.
+    The law is that of docs/DESIGN_TSD.md, integer for integer; a psi that breaks a rule is flagged in its
+    status and never sampled. The next psi is loaded while the one before is still being sampled.
+
+    Parameters
+    ----------
+    config : TsuConfig
+    load_domain : str
+        Clock domain of the loader. It may be a gated copy of `sync` that runs at least while a command is offered
+        or `busy` is high.
+    external_noise : bool
+        Leave the noise banks out and take the words from `i_noise` (one stream for each lane); SEED then only
+        restarts at lane 0. For exhaustive tests.
+
+    Members
+    -------
+    i_command : In(stream(word, last))
+    o_status : Out(stream(status))       one for each command, in order
+    o_draw : Out(stream(beat))           draws, in order
+    register_address : In(4), register_data : Out(32)      see hw.spec.registers
+    busy : Out(1)                        the loader is executing a command
+    i_noise : lanes x In(stream)         only with external_noise
+    Latency      `latency_cycles` from noise word to draw
+    Throughput   `lanes` candidates per cycle, of which at least 1 - 2**-guard_bits are draws
+    Reset        no psi, no table, the noise streams of seed 0
+    Golden       host.golden.exact.draft_law (law), host.tsu.model.ModelTsu (stream, bit-exact)
+    """
+
+    def __init__(self, *, config: TsuConfig, load_domain: str = "sync", external_noise: bool = False) -> None:
+        self._config = config
+        self._load_domain = load_domain
+        self._external_noise = external_noise
+        self._lanes = [Lane(config=config) for _ in range(config.lanes)]
+        self.latency_cycles = self._lanes[0].latency_cycles + 1
+        ports = {
+            "i_command": In(stream.Signature(command_layout())),
+            "o_status": Out(stream.Signature(status_layout())),
+            "o_draw": Out(stream.Signature(beat_layout(config))),
+            "register_address": In(ADDRESS_BITS),
+            "register_data": Out(32),
+            "busy": Out(1),
+        }
+        if external_noise:
+            ports["i_noise"] = In(stream.Signature(config.noise_words * WORD_BITS)).array(config.lanes)
+        super().__init__(ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        loader, scheduler, collector = Loader(config=config), Scheduler(config=config), Collector(config=config)
+        m.submodules.loader = DomainRenamer(self._load_domain)(loader)
+        m.submodules.scheduler = scheduler
+        m.submodules.collector = collector
+        m.submodules.registers = registers = RegisterFile(config=config)
+
+        connect(m, wiring.flipped(self.i_command), loader.i_command)
+        connect(m, loader.o_status, wiring.flipped(self.o_status))
+        connect(m, loader.o_job, scheduler.i_job)
+        connect(m, scheduler.o_job, collector.i_job)
+        connect(m, collector.o_draw, wiring.flipped(self.o_draw))
+        m.d.comb += [
+            self.busy.eq(loader.busy),
+            loader.bank_in_use.eq(scheduler.bank_in_use),
+            loader.quiet.eq(scheduler.quiet),
+            collector.params.eq(loader.params),
+            scheduler.done_stb.eq(collector.done_stb),
+            scheduler.done_bank.eq(collector.done_bank),
+            scheduler.restart_stb.eq(loader.restart_stb),
+            collector.restart_stb.eq(loader.restart_stb),
+            registers.address.eq(self.register_address),
+            registers.refused_stb.eq(loader.refused_stb),
+            self.register_data.eq(registers.data),
+        ]
+        for index, lane in enumerate(self._lanes):
+            m.submodules[f"lane_{index}"] = lane
+            connect(m, lane.o_result, collector.i_result[index])
+            m.d.comb += [
+                lane.start.eq(scheduler.start[index]),
+                lane.params.eq(loader.params),
+                lane.i_tree_write.eq(loader.o_tree_write),
+                lane.i_leaf_write.eq(loader.o_leaf_write),
+                scheduler.idle[index].eq(lane.idle),
+            ]
+        if self._external_noise:
+            for index, lane in enumerate(self._lanes):
+                connect(m, wiring.flipped(self.i_noise[index]), lane.i_words)
+        else:
+            self._noise(m, loader, registers)
+        return m
+
+    def _noise(self, m: Module, loader: Loader, registers: RegisterFile) -> None:
+        """One noise bank a lane; the seed chain enters at the last lane."""
+        chain = loader.o_seed
+        for index in reversed(range(self._config.lanes)):
+            m.submodules[f"noise_{index}"] = bank = NoiseBank(self._config, lane=index)
+            connect(m, bank.o_words, self._lanes[index].i_words)
+            m.d.comb += [
+                bank.seeding.eq(loader.seeding),
+                bank.seed_stb.eq(loader.seed_stb),
+                bank.i_seed.eq(chain),
+                registers.locked_up[index].eq(bank.locked_up),
+            ]
+            chain = bank.o_seed

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Executes commands: fills the free bank with a psi, queues draws, replaces table and seeds."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.spec import exp2
+from hw.spec.commands import Opcode, Status, WeightMode
+from hw.spec.config import TsuConfig
+
+from .command_decoder import CommandDecoder
+from .layouts import (
+    command_layout,
+    job_layout,
+    leaf_write_layout,
+    params_layout,
+    status_layout,
+    tree_write_layout,
+)
+from .psi_checker import PsiChecker
+from .serial_divider import SerialDivider
+from .threshold_builder import ThresholdBuilder
+from .weight_engine import WeightEngine
+
+
+class Loader(wiring.Component):
+    """Commands in, one status each out; jobs to the scheduler, memory writes to the lanes.
+
+    A LOAD fills the bank that no job uses, while the lanes go on sampling from the other one. A refused command
+    delivers no job; a refused LOAD leaves no psi, a refused TABLE no table, a refused SEED an unseeded TSU.
+
+    Parameters
+    ----------
+    config : TsuConfig
+
+    Members
+    -------
+    i_command : In(stream), o_status : Out(stream)
+    o_job : Out(stream(job))
+    bank_in_use : In(2), quiet : In(1)      from the scheduler
+    params : Out(2 banks of params)
+    o_tree_write, o_leaf_write : Out        to every lane
+    seeding, seed_stb, o_seed : Out         head of the seed chain
+    restart_stb : Out(1)                    new seeds: begin at lane 0 again
+    busy : Out(1)                           a command is being taken or executed
+    refused_stb : Out(1)                    a status other than OK was taken
+    Latency      from last word to job: k + `load_latency_cycles` at most
+    Golden       host.golden.exact.draft_law (weights, T, Z), docs/DESIGN_TSD.md section 3
+    """
+
+    def __init__(self, *, config: TsuConfig) -> None:
+        self._config = config
+        self._weights = WeightEngine(config=config)
+        super().__init__(
+            {
+                "i_command": In(stream.Signature(command_layout())),
+                "o_status": Out(stream.Signature(status_layout())),
+                "o_job": Out(stream.Signature(job_layout())),
+                "bank_in_use": In(2),
+                "quiet": In(1),
+                "params": Out(data.ArrayLayout(params_layout(config), 2)),
+                "o_tree_write": Out(tree_write_layout(config)),
+                "o_leaf_write": Out(leaf_write_layout(config)),
+                "seeding": Out(1),
+                "seed_stb": Out(1),
+                "o_seed": Out(32),
+                "restart_stb": Out(1),
+                "busy": Out(1),
+                "refused_stb": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.decoder = decoder = CommandDecoder(config=config)
+        m.submodules.checker = checker = PsiChecker(config=config)
+        m.submodules.weights = self._weights
+        m.submodules.builder = builder = ThresholdBuilder(config=config)
+        m.submodules.scale_divider = scale_divider = SerialDivider(
+            width=config.total_bits, quotient_bits=config.scale_bits
+        )
+        m.submodules.tail_divider = tail_divider = SerialDivider(width=config.id_bits, quotient_bits=1)
+        header = decoder.header
+
+        bank, psi_loaded, seeded = Signal(), Signal(), Signal(init=1)  # reset state: the streams of seed 0
+        table_loaded, code = Signal(), Signal(Status)
+        total = Signal(config.total_bits)
+        is_load = header.opcode == Opcode.LOAD
+        draws = header.count != 0
+
+        m.d.comb += [
+            decoder.i_command.payload.eq(self.i_command.payload),
+            decoder.i_command.valid.eq(self.i_command.valid),
+            self.i_command.ready.eq(decoder.i_command.ready),
+            decoder.gate.eq(
+                (~is_load | ~self.bank_in_use.bit_select(~bank, 1)) & ((header.opcode != Opcode.SEED) | self.quiet)
+            ),
+            self.seeding.eq(decoder.seeding),
+            self.seed_stb.eq(decoder.seed.stb),
+            self.o_seed.eq(decoder.seed.word),
+            checker.header.eq(header),
+            checker.start_stb.eq(decoder.header_stb),
+            checker.entry.eq(decoder.entry),
+            checker.table_loaded.eq(table_loaded),
+        ]
+        weights_pending = self._entries(m, decoder, checker, builder, ~bank)
+
+        # 2**tail_noise_bits mod n, computed while the entries arrive.
+        m.d.comb += [
+            tail_divider.start_stb.eq(decoder.header_stb & (checker.spread > 1)),
+            tail_divider.divisor.eq(checker.spread),
+            tail_divider.first.eq(1),
+            tail_divider.steps.eq(config.tail_noise_bits),
+            # c = floor(2**uniform_bits / Z) fits scale_bits because Z >= total_min.
+            scale_divider.divisor.eq(checker.total),
+            scale_divider.first.eq(config.total_min - 1),
+            scale_divider.steps.eq(config.scale_bits),
+            builder.k_less_one.eq(header.k - 1),
+            builder.bank.eq(~bank),
+            builder.scale.eq(scale_divider.quotient),
+            builder.tail_weight.eq(header.tail_weight),
+        ]
+
+        with m.FSM() as fsm:
+            m.d.comb += self.busy.eq(~fsm.ongoing("RECEIVE") | (decoder.index != 0) | decoder.end_stb)
+            with m.State("RECEIVE"):
+                m.d.comb += decoder.enable.eq(~decoder.end_stb)
+                with m.If(decoder.end_stb):
+                    m.next = "DRAIN"
+            with m.State("DRAIN"):
+                with m.If(~weights_pending):
+                    m.next = "JUDGE"
+            with m.State("JUDGE"):
+                m.d.sync += code.eq(Status.OK)
+                m.next = "RESPOND"
+                with m.If(decoder.bad_opcode):
+                    m.d.sync += code.eq(Status.BAD_OPCODE)
+                with m.Elif(decoder.bad_version):
+                    m.d.sync += code.eq(Status.BAD_VERSION)
+                with m.Elif(header.opcode == Opcode.SEED):
+                    m.d.comb += self.restart_stb.eq(1)
+                    m.d.sync += [
+                        code.eq(Mux(decoder.bad_length, Status.BAD_LENGTH, Mux(decoder.seed_zero, Status.BAD_SEED, 0))),
+                        seeded.eq(~decoder.bad_length & ~decoder.seed_zero),
+                    ]
+                with m.Elif(header.opcode == Opcode.TABLE):
+                    m.d.sync += [
+                        code.eq(
+                            Mux(decoder.bad_length, Status.BAD_LENGTH, 0 if config.has_table else Status.BAD_MODE)
+                        ),
+                        table_loaded.eq(~decoder.bad_length & config.has_table),
+                    ]
+                with m.Elif(is_load):
+                    m.d.sync += psi_loaded.eq(0)
+                    with m.If(decoder.bad_length):
+                        m.d.sync += code.eq(Status.BAD_LENGTH)
+                    with m.Elif(checker.code != Status.OK):
+                        m.d.sync += code.eq(checker.code)
+                    with m.Elif(draws & ~seeded):
+                        m.d.sync += code.eq(Status.NO_SEED)
+                    with m.Else():
+                        m.d.comb += scale_divider.start_stb.eq(1)
+                        m.next = "DIVIDE"
+                with m.Else():
+                    with m.If(decoder.bad_length):
+                        m.d.sync += code.eq(Status.BAD_LENGTH)
+                    with m.Elif(~psi_loaded):
+                        m.d.sync += code.eq(Status.NO_PSI)
+                    with m.Elif(draws & ~seeded):
+                        m.d.sync += code.eq(Status.NO_SEED)
+                    with m.Elif(draws):
+                        m.next = "QUEUE"
+            with m.State("DIVIDE"):
+                with m.If(~scale_divider.busy):
+                    m.d.comb += builder.start_stb.eq(1)
+                    m.next = "BUILD"
+            with m.State("BUILD"):
+                with m.If(~builder.busy & ~tail_divider.busy):
+                    m.d.sync += [psi_loaded.eq(1), bank.eq(~bank), total.eq(checker.total)]
+                    loaded = self.params[~bank]
+                    m.d.sync += [
+                        loaded.reject_threshold.eq(builder.reject_threshold),
+                        loaded.tail_threshold.eq(builder.tail_threshold),
+                        loaded.spread.eq(checker.spread),
+                        loaded.tail_reject.eq(Mux(checker.spread > 1, tail_divider.remainder, 0)),
+                        loaded.rank_last.eq(checker.rank),
+                        loaded.tail_weight.eq(header.tail_weight),
+                    ]
+                    m.next = "RESPOND"
+                    with m.If(draws):
+                        m.next = "QUEUE"
+            with m.State("QUEUE"):
+                m.d.comb += self.o_job.valid.eq(1)
+                with m.If(self.o_job.ready):
+                    m.next = "RESPOND"
+            with m.State("RESPOND"):
+                m.d.comb += self.o_status.valid.eq(1)
+                with m.If(self.o_status.ready):
+                    m.d.comb += self.refused_stb.eq(code != Status.OK)
+                    m.next = "RECEIVE"
+
+        reports_total = (code == Status.OK) & (is_load | (header.opcode == Opcode.DRAW))
+        m.d.comb += [
+            self.o_job.payload.bank.eq(bank),
+            self.o_job.payload.count.eq(header.count),
+            self.o_job.payload.tag.eq(header.tag),
+            self.o_status.payload.tag.eq(header.tag),
+            self.o_status.payload.opcode.eq(header.opcode),
+            self.o_status.payload.code.eq(code),
+            self.o_status.payload.total.eq(Mux(reports_total, total, 0)),
+        ]
+        return m
+
+    def _entries(
+        self, m: Module, decoder: CommandDecoder, checker: PsiChecker, builder: ThresholdBuilder, bank: Signal
+    ) -> Signal:
+        """Send entries to weight engine, leaves and rank tree; count weights under way. Returns: some are."""
+        config, weights, header = self._config, self._weights, decoder.header
+        pending, index = Signal(range(weights.latency_cycles + 3)), Signal(config.depth)
+        m.d.sync += pending.eq(pending + decoder.entry.stb - weights.o.valid)
+        with m.If(decoder.header_stb):
+            m.d.sync += index.eq(0)
+        with m.Elif(weights.o.valid):
+            m.d.sync += index.eq(index + 1)
+        m.d.comb += [
+            weights.i.valid.eq(checker.o_distance.valid),
+            weights.i.distance.eq(checker.o_distance.distance),
+            weights.use_exp2.eq(header.mode == WeightMode.EXP2),
+            weights.ratio.eq(header.log2_ratio_q[: exp2.RATIO_BITS]),
+            weights.shift.eq(header.shift),
+            weights.i_table.eq(decoder.table),
+            checker.i_weight.eq(weights.o),
+            builder.i_weight.valid.eq(weights.o.valid),
+            builder.i_weight.index.eq(index),
+            builder.i_weight.weight.eq(weights.o.weight),
+            self.o_leaf_write.bank.eq(bank),
+            self.o_leaf_write.id_stb.eq(decoder.entry.stb),
+            self.o_leaf_write.id_index.eq(decoder.entry.index),
+            self.o_leaf_write.id.eq(decoder.entry.id),
+            self.o_leaf_write.weight_stb.eq(weights.o.valid),
+            self.o_leaf_write.weight_index.eq(index),
+            self.o_leaf_write.weight.eq(weights.o.weight),
+        ]
+        with m.If(decoder.entry.stb):
+            m.d.comb += [
+                self.o_tree_write.stb.eq(1),
+                self.o_tree_write.bank.eq(bank),
+                self.o_tree_write.rank.eq(1),
+                self.o_tree_write.boundary.eq(decoder.entry.index + 1),
+                self.o_tree_write.threshold.eq((decoder.entry.id - decoder.entry.index)[: config.id_bits]),
+            ]
+        with m.Else():
+            m.d.comb += self.o_tree_write.eq(builder.o_write)
+        return pending.any() | decoder.entry.stb | checker.o_distance.valid

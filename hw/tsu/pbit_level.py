@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One level of the p-bit tree: a threshold memory and one p-bit."""
+
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.spec.config import TsuConfig
+
+from .layouts import candidate_layout, tree_write_layout
+from .pbit import PBit
+
+
+class PBitLevel(wiring.Component):
+    """Descend one level: read the threshold of the node reached so far, and let one p-bit choose the child.
+
+    A node of level l covers 2**(depth - l) leaves; its threshold is the boundary in the middle of them. Boundary j
+    therefore lives in level depth - 1 - ctz(j). The memory holds two banks (double buffer) of two trees each:
+    the weight tree (thresholds c C_j - 1) and the rank tree of the tail (thresholds id_(j-1) - (j-1)).
+
+    Parameters
+    ----------
+    config : TsuConfig
+    level : int
+        0 at the root.
+
+    Members
+    -------
+    i : In(candidate + path of `level` bits)
+    o : Out(candidate + path of `level + 1` bits)
+    i_write : In(tree_write_layout)
+    Latency      config.level_stages
+    Throughput   one candidate per cycle
+    """
+
+    def __init__(self, *, config: TsuConfig, level: int) -> None:
+        self._config = config
+        self._level = level
+        candidate = candidate_layout(config)
+        super().__init__(
+            {
+                "i": In(data.StructLayout({"candidate": candidate, "path": level})),
+                "o": Out(data.StructLayout({"candidate": candidate, "path": level + 1})),
+                "i_write": In(tree_write_layout(config)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, level = self._config, self._level
+        m.submodules.memory = memory = Memory(shape=unsigned(config.uniform_bits), depth=4 << level, init=[])
+
+        # Boundary j = node * 2**h + 2**(h-1) belongs to this level: its low h bits are 10..0.
+        write = memory.write_port()
+        height = config.depth - level
+        m.d.comb += [
+            write.en.eq(self.i_write.stb & (self.i_write.boundary[:height] == 1 << (height - 1))),
+            write.addr.eq(Cat(self.i_write.boundary[height:], self.i_write.rank, self.i_write.bank)),
+            write.data.eq(self.i_write.threshold),
+        ]
+
+        stages = config.level_stages
+        read = memory.read_port(domain="comb" if stages == 1 else "sync")
+        m.d.comb += read.addr.eq(Cat(self.i.path, self.i.candidate.tail, self.i.candidate.bank))
+        threshold, at_pbit = read.data, self.i
+        if stages >= 2:
+            at_pbit = Signal.like(self.i)
+            m.d.sync += at_pbit.eq(self.i)
+        if stages >= 3:
+            registered, delayed = Signal(config.uniform_bits), Signal.like(self.i)
+            m.d.sync += [registered.eq(threshold), delayed.eq(at_pbit)]
+            threshold, at_pbit = registered, delayed
+
+        m.submodules.pbit = pbit = PBit(width=config.uniform_bits)
+        m.d.comb += [pbit.value.eq(at_pbit.candidate.value), pbit.threshold.eq(threshold)]
+        m.d.sync += [
+            self.o.candidate.eq(at_pbit.candidate),
+            self.o.path.eq(Cat(pbit.fires, at_pbit.path)),
+        ]
+        return m

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serial restoring divider."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+
+class SerialDivider(wiring.Component):
+    """Divide first * 2**steps by `divisor`, one quotient bit per cycle, for first < divisor.
+
+    Used for c = floor(2**U / Z) and for 2**tail_noise_bits mod n: both numerators are powers of two, and the
+    leading zeros of the quotient are skipped by the choice of `first`.
+
+    Parameters
+    ----------
+    width : int
+        Width of divisor and remainder.
+    quotient_bits : int
+        Width of the quotient; higher bits are lost.
+
+    Members
+    -------
+    start_stb : In(1)       take divisor, first, steps and begin
+    divisor, first : In(width)
+    steps : In(6)           1 .. 63
+    busy : Out(1)
+    quotient : Out(quotient_bits), remainder : Out(width)    valid while not busy
+    Latency      steps + 1 cycles
+    """
+
+    def __init__(self, *, width: int, quotient_bits: int) -> None:
+        super().__init__(
+            {
+                "start_stb": In(1),
+                "divisor": In(width),
+                "first": In(width),
+                "steps": In(6),
+                "busy": Out(1),
+                "quotient": Out(quotient_bits),
+                "remainder": Out(width),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        divisor = Signal.like(self.divisor)
+        left = Signal.like(self.steps)
+        difference = Signal(len(divisor) + 2)
+        fits = Signal()
+        m.d.comb += [
+            difference.eq((self.remainder << 1) - divisor),
+            fits.eq(~difference[-1]),
+            self.busy.eq(left != 0),
+        ]
+        with m.If(self.start_stb):
+            m.d.sync += [
+                divisor.eq(self.divisor),
+                self.remainder.eq(self.first),
+                self.quotient.eq(0),
+                left.eq(self.steps),
+            ]
+        with m.Elif(self.busy):
+            m.d.sync += [
+                self.remainder.eq(Mux(fits, difference, self.remainder << 1)),
+                self.quotient.eq(Cat(fits, self.quotient)),
+                left.eq(left - 1),
+            ]
+        return m

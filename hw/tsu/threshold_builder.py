@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integer weights to scaled cumulative thresholds."""
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.spec.config import TsuConfig
+
+from .layouts import tree_write_layout
+from .multiplier import PipelinedMultiplier
+
+
+class ThresholdBuilder(wiring.Component):
+    """Write the thresholds c C_j - 1 of one psi into the trees, once Z and c are known.
+
+    While weights arrive they are kept in a memory of their own. On `start_stb` they are read back, multiplied by c
+    and accumulated from -1; the running sum after j weights is the threshold of boundary j. The sum after all
+    weights is the tail threshold, and after the tail weight the reject threshold. Then, for each level and both
+    trees, the one reachable boundary that lies at or behind leaf K is set to the largest threshold, so that
+    leaves from K on are never reached.
+
+    Parameters
+    ----------
+    config : TsuConfig
+
+    Members
+    -------
+    i_weight : In(valid, index, weight)
+    start_stb : In(1); k_less_one, bank, scale, tail_weight : In     stable while busy
+    o_write : Out(stb, bank, rank, boundary, threshold)
+    tail_threshold, reject_threshold : Out(uniform_bits)               valid while not busy
+    busy : Out(1)
+    Latency      k + 2 depth + multiplier latency + 4 cycles
+    """
+
+    def __init__(self, *, config: TsuConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "i_weight": In(
+                    data.StructLayout({"valid": 1, "index": config.depth, "weight": config.weight_bits})
+                ),
+                "start_stb": In(1),
+                "k_less_one": In(config.depth),
+                "bank": In(1),
+                "scale": In(config.scale_bits),
+                "tail_weight": In(config.total_bits),
+                "o_write": Out(tree_write_layout(config)),
+                "tail_threshold": Out(config.uniform_bits),
+                "reject_threshold": Out(config.uniform_bits),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        stages = 1 if config.level_stages == 1 else 3
+        m.submodules.weights = weights = Memory(shape=unsigned(config.weight_bits), depth=config.k_max, init=[])
+        write, read = weights.write_port(), weights.read_port()
+        m.d.comb += [
+            write.en.eq(self.i_weight.valid),
+            write.addr.eq(self.i_weight.index),
+            write.data.eq(self.i_weight.weight),
+        ]
+
+        # Reading side: entries 0 .. K-1, then the tail weight.
+        entry, reading, reading_tail = Signal(config.depth), Signal(), Signal()
+        at_end = entry == self.k_less_one
+        m.d.comb += read.addr.eq(entry)
+        m.d.sync += [reading_tail.eq(reading & at_end), reading.eq(self.start_stb | (reading & ~at_end))]
+        m.d.sync += entry.eq(Mux(reading, entry + 1, 0))
+
+        # What travels beside an entry through memory and multiplier.
+        flags = data.StructLayout({"head": 1, "last_head": 1, "tail": 1, "boundary": config.depth})
+        flag = Signal(flags, name="flags_memory")
+        m.d.sync += [
+            flag.head.eq(reading),
+            flag.last_head.eq(reading & at_end),
+            flag.tail.eq(reading_tail),
+            flag.boundary.eq(entry + 1),
+        ]
+        m.submodules.multiplier = multiplier = PipelinedMultiplier(
+            a_bits=config.total_bits, b_bits=config.scale_bits, stages=stages
+        )
+        m.d.comb += [
+            multiplier.a.eq(Mux(flag.tail, self.tail_weight, read.data)),
+            multiplier.b.eq(self.scale),
+        ]
+        for index in range(stages):
+            following = Signal(flags, name=f"flags_{index}")
+            m.d.sync += following.eq(flag)
+            flag = following
+
+        # Running sum from -1, so that it is a threshold as it stands.
+        threshold, summed = Signal(config.uniform_bits, init=-1), Signal(config.uniform_bits)
+        m.d.comb += summed.eq(threshold + multiplier.product)
+        boundary_stb, boundary = Signal(), Signal(config.depth)
+        m.d.sync += [boundary_stb.eq(flag.head), boundary.eq(flag.boundary)]
+        with m.If(self.start_stb):
+            m.d.sync += threshold.eq(-1)
+        with m.Elif(flag.head | flag.tail):
+            m.d.sync += threshold.eq(summed)
+        with m.If(flag.last_head):
+            m.d.sync += self.tail_threshold.eq(summed)
+        with m.If(flag.tail):
+            m.d.sync += self.reject_threshold.eq(summed)
+
+        # Fill: one level a cycle, root first, for the weight tree and then for the rank tree. A level whose node
+        # covers 2h leaves (h = `half`) is reached by leaf K-1 through one node; its boundary is `reached`.
+        filling, rank, half = Signal(), Signal(), Signal(config.depth)
+        top = 1 << (config.depth - 1)
+        reached = Signal(config.depth)
+        m.d.comb += reached.eq((self.k_less_one & ~((half << 1) - 1)) | half)
+        with m.If(flag.tail):
+            m.d.sync += [filling.eq(1), rank.eq(0), half.eq(top)]
+        with m.Elif(filling):
+            m.d.sync += half.eq(half >> 1)
+            with m.If(half[0]):
+                m.d.sync += [half.eq(top), rank.eq(1), filling.eq(~rank)]
+        m.d.sync += self.busy.eq(self.start_stb | (self.busy & ~(filling & rank & half[0])))
+        m.d.comb += [
+            self.o_write.stb.eq(boundary_stb | (filling & (reached > self.k_less_one))),
+            self.o_write.bank.eq(self.bank),
+            self.o_write.rank.eq(~boundary_stb & rank),
+            self.o_write.boundary.eq(Mux(boundary_stb, boundary, reached)),
+            self.o_write.threshold.eq(Mux(boundary_stb, threshold, -1)),
+        ]
+        return m

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compile C++ to a shared library, once: the cache is keyed by everything that the result depends on."""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from sim.toolchain import find_cxx
+
+FLAGS = ("-x", "c++", "-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra")
+"""Compiler flags of every native library."""
+
+
+class NativeBuildError(RuntimeError):
+    """Native code did not compile, or the cache cannot be written; the message is one line."""
+
+
+def cache_folder(kind: str) -> Path:
+    """Where built things of one kind are kept.
+
+    $TSD_CACHE/<kind> if that variable is set; build/<kind> in a checkout; else the user's cache folder
+    ($XDG_CACHE_HOME or ~/.cache), tsd/<kind>.
+    """
+    chosen = os.environ.get("TSD_CACHE")
+    if chosen:
+        return Path(chosen).expanduser() / kind
+    root = Path(__file__).resolve().parents[2]
+    if (root / "pyproject.toml").is_file():
+        return root / "build" / kind
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "tsd" / kind
+
+
+@cache
+def _compiler_version(command: tuple[str, ...]) -> str:
+    """What the compiler says of itself."""
+    try:
+        return subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise NativeBuildError(f"the C++ compiler {command[0]} does not run: {error}") from error
+
+
+@cache
+def processor() -> str:
+    """What -march=native depends on: the machine's architecture and, on Linux, the flags of its first core."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    facts = [line for line in lines[:40] if line.split(":")[0].strip() in ("model name", "flags", "Features", "isa")]
+    return "\n".join([platform.machine(), *facts])
+
+
+def _key(parts: Iterator[tuple[str, str]]) -> str:
+    digest = hashlib.sha256()
+    for name, text in parts:
+        digest.update(f"{name}\0{len(text)}\0".encode())
+        digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def _one_line(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if "error" in line]
+    return lines[0] if lines else (log.strip().splitlines() or ["it printed nothing"])[-1]
+
+
+def build_library(
+    *,
+    name: str,
+    source: Path,
+    headers: Sequence[Path],
+    generated: Mapping[str, str],
+    flags: Sequence[str] = FLAGS,
+) -> Path:
+    """The shared library of one C++ source, from the cache or compiled now.
+
+    Sources are copied to a fresh folder and compiled there, so that only what is listed, and hence part of the key, can
+    be included beside system headers. The library appears under its final name in one step: processes that build the
+    same thing at the same time do not disturb each other.
+
+    Parameters
+    ----------
+    name : str
+        Start of the library's file name.
+    source : Path
+        The translation unit.
+    headers : sequence of Path
+        Files it includes, each by its base name.
+    generated : mapping of str to str
+        Names and texts of generated headers.
+    flags : sequence of str
+        Compiler flags.
+
+    Returns
+    -------
+    Path
+        <cache>/native/<name>-<digest>.so
+
+    Raises
+    ------
+    ToolMissing
+        There is no C++ compiler.
+    NativeBuildError
+        The compiler failed, or the cache cannot be written.
+    """
+    compiler = find_cxx()
+    files = {path.name: path.read_text(encoding="utf-8") for path in (source, *headers)} | dict(generated)
+    facts = {"flags": " ".join([*compiler, *flags]), "compiler": _compiler_version(tuple(compiler)), "cpu": processor()}
+    key = _key(iter([*sorted(files.items()), *facts.items(), ("source", source.name)]))
+    folder = cache_folder("native")
+    library = folder / f"{name}-{key[:32]}.so"
+    if library.is_file():
+        return library
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder))
+    except OSError as error:
+        raise NativeBuildError(f"cannot write to the build cache {folder}: {error}") from error
+    try:
+        for file_name, text in files.items():
+            (work / file_name).write_text(text, encoding="utf-8")
+        built = work / "library.so"
+        command = [*compiler, *flags, "-I", str(work), "-o", str(built), str(work / source.name)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise NativeBuildError(f"{compiler[0]} did not compile {source.name}: {_one_line(done.stderr)}")
+        os.replace(built, library)
+    except OSError as error:
+        raise NativeBuildError(f"cannot build {library}: {error}") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return library

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* C interface of a bit-true TSU in process: the Verilated RTL and the compiled model offer the same one.
+ *
+ * A device executes the 32-bit command words of hw/spec/commands.py, one command at a time, and delivers draws.
+ * The caller takes the draws of a command before it gives one that would need them gone (see tsd_command).
+ * A device is used by one thread at a time; devices share nothing.
+ */
+#ifndef TSD_ABI_H
+#define TSD_ABI_H
+
+#include <stdint.h>
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+#define TSD_EXPORT __attribute__((visibility("default")))
+
+typedef struct tsd_device tsd_device;
+
+/* A new device, reset: no table, no psi, and noise that a SEED command must set. NULL when memory is short. */
+TSD_EXPORT tsd_device *tsd_open(void);
+
+/* Release a device; NULL is allowed. */
+TSD_EXPORT void tsd_close(tsd_device *device);
+
+/* Digest of layouts and configuration (hw/spec/digest.py), as the device reports it. */
+TSD_EXPORT uint64_t tsd_spec_id(tsd_device *device);
+
+/* Clock cycles since tsd_open; 0 for a device without a clock. */
+TSD_EXPORT uint64_t tsd_cycles(tsd_device *device);
+
+/* Give one command of n words, the last one marked as last, and wait for its status.
+ *
+ * status   Status of hw/spec/commands.py; anything but 0 delivers no draw
+ * total    Z of the psi for LOAD and DRAW that succeed, else 0
+ *
+ * Returns 0, or -1 when max_cycles passed without an answer. Two psi fit the device: -1 also follows when a LOAD needs the
+ * bank of a psi, or a SEED the noise, that draws still wait for. */
+TSD_EXPORT int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n, uint64_t max_cycles, uint32_t *status,
+                           uint64_t *total);
+
+/* Take n draws that LOAD and DRAW commands have asked for, in their order.
+ *
+ * tokens, weights, spreads   arrays of n; draw i has probability weights[i] / (total * spreads[i])
+ *
+ * Returns the draws written: fewer than n when max_cycles passed, or when fewer were asked for. */
+TSD_EXPORT uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads,
+                              uint64_t max_cycles);
+
+/* Why the last call fell short: one line of static text, never NULL. */
+TSD_EXPORT const char *tsd_message(tsd_device *device);
+
+#if defined(__cplusplus)
+}
+#endif
+
+#endif
