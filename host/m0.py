@@ -125,7 +125,7 @@ def run(options: M0Options, *, progress: Callable[[int, float], None] | None = N
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([options.seed, VERIFIER_STREAM])))
     with ExitStack() as stack:
         tsu = stack.enter_context(
-            open_tsu(options.backend, config=experiment.config, seed=options.seed, mode=options.weights)
+            open_tsu(backend=options.backend, config=experiment.config, seed=options.seed, mode=options.weights)
         )
         folder = None if options.telemetry == "off" else open_run_folder(options.out)
         facts = _facts(options, experiment, tsu, folder)
@@ -137,9 +137,11 @@ def run(options: M0Options, *, progress: Callable[[int, float], None] | None = N
         if folder is not None and options.telemetry == "step":
             constants = _step_constants(facts, experiment)
             rows = stack.enter_context(StepWriter(folder.path / "steps.jsonl", constants))
-            observers.append(lambda _, verified, tsu_s, verifier_s: rows.append(
-                accepted=verified.accepted, tsu_s=tsu_s, verifier_s=verifier_s
-            ))
+            observers.append(
+                lambda _, verified, tsu_s, verifier_s: rows.append(
+                    accepted=verified.accepted, tsu_s=tsu_s, verifier_s=verifier_s
+                )
+            )
         if recorder is not None:
             observers.append(lambda draws, verified, _, __: recorder.add(draws, verified))
         if progress is not None:
@@ -166,14 +168,12 @@ def run(options: M0Options, *, progress: Callable[[int, float], None] | None = N
     if folder is not None:
         write_json(folder.path / "summary.json", summary.values)
     name = "steps.jsonl" if options.telemetry == "step" else "summary.json"
-    return M0Result(
-        summary=summary, complete=complete, metrics_path=None if folder is None else folder.path / name
-    )
+    return M0Result(summary=summary, complete=complete, metrics_path=None if folder is None else folder.path / name)
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into a flag, so that the batch under way is finished; a second one interrupts."""
+    """Turn the first SIGINT or SIGTERM into a flag: the batch under way is finished. A second one interrupts."""
     caught: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -118,9 +118,7 @@ def prepare(options: M0Options) -> Experiment:
     """
     config = options.tsu_config()
     vocab = DEFAULT_VOCAB if options.vocab is None and options.pgen != "file" else options.vocab
-    p = make_target(
-        pgen=options.pgen, vocab_size=vocab, alpha=options.alpha, seed=options.seed, file=options.target
-    )
+    p = make_target(pgen=options.pgen, vocab_size=vocab, alpha=options.alpha, seed=options.seed, file=options.target)
     check_int("K", options.k, 1, min(len(p), K_LIMIT))
     psi = craft_psi(p, options.k, options.tau, options.eps)
     return Experiment(config=config, p=p, psi=psi, law=draft_law(psi, config, options.weights))

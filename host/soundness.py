@@ -110,9 +110,7 @@ def assess(
         TestResult(
             name="accepted", stat=float(accepted), dof=1, p_value=stats.binomial_p_value(accepted, steps, overlap)
         ),
-        TestResult(
-            name="recovered", stat=recovered_test.stat, dof=recovered_test.dof, p_value=recovered_test.p_value
-        ),
+        TestResult(name="recovered", stat=recovered_test.stat, dof=recovered_test.dof, p_value=recovered_test.p_value),
     )
     detectable = stats.detectable_tv(samples=steps, dof=emitted_test.dof, alpha=TEST_ALPHA, power=POWER)
     return Soundness(tests=tests, detectable_tv=detectable)

@@ -82,5 +82,5 @@ def shape_bound(*, k: int, span: float, tail: float, config: TsuConfig, mode: st
 
 
 def _relative_log(error: float) -> float:
-    """Bound on |log(w / omega)| where |w - omega| <= error * omega and w >= omega / 2."""
-    return min(-math.log1p(-error), _LN2) if error < 1 else max(_LN2, math.log1p(error))
+    """Bound on |log(w / omega)| where |w - omega| <= error * omega, error < 1, and w >= omega / 2."""
+    return min(-math.log1p(-error), _LN2)

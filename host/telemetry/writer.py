@@ -78,9 +78,7 @@ class StepWriter:
             for start in range(0, len(accepted), SLICE_ROWS):
                 flags = accepted[start : start + SLICE_ROWS].tolist()
                 first = self.rows + start
-                text = "".join(
-                    (accepted_row if flag else refused_row) % (first + i) for i, flag in enumerate(flags)
-                )
+                text = "".join((accepted_row if flag else refused_row) % (first + i) for i, flag in enumerate(flags))
                 self._file.write(text.encode())
             self._file.flush()
         except OSError as error:

@@ -75,9 +75,7 @@ def draw_from(masses: Sequence[Number], v: Number) -> int:
     return max(index for index, mass in enumerate(masses) if mass > 0)  # v * sum rounded up to sum in float64
 
 
-def verify_one(
-    *, draft: int, p: Sequence[Number], q: Sequence[Number], u: Number, v: Number
-) -> tuple[int, bool]:
+def verify_one(*, draft: int, p: Sequence[Number], q: Sequence[Number], u: Number, v: Number) -> tuple[int, bool]:
     """Verify one draft: the emitted token, and whether it is the draft.
 
     Parameters
@@ -142,7 +140,7 @@ class SingleVerifier:
     """Verifies batches of drafts from one law against one target.
 
     The acceptance ratio and the residual come from the integers of `law`, and every batch must report those same
-    integers (weight and spread of each draft, total Z), else it is refused: the q that is claimed is the q that is used.
+    integers (weight and spread of each draft, total Z), else it is refused: the q claimed is the q used.
     Cost per draft does not depend on V, except for the binary search of a recovered token.
 
     Parameters
@@ -215,9 +213,7 @@ class SingleVerifier:
         if len(draws) == 0:
             return
         if int(draws.tokens.max()) >= self.law.vocab_size:
-            raise LawMismatchError(
-                f"the TSU drew token {int(draws.tokens.max())}, vocab_size is {self.law.vocab_size}"
-            )
+            raise LawMismatchError(f"the TSU drew token {int(draws.tokens.max())}, vocab_size is {self.law.vocab_size}")
         drafts = draws.tokens.astype(np.intp)
         for name, reported, expected in (
             ("weight", draws.weights, self._weights[drafts]),

@@ -7,11 +7,11 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from sim.toolchain import find_cxx
+from sim.verilated.toolchain import find_cxx
 
 FLAGS = ("-x", "c++", "-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra")
 """Compiler flags of every native library."""
@@ -57,9 +57,9 @@ def processor() -> str:
     return "\n".join([platform.machine(), *facts])
 
 
-def _key(parts: Iterator[tuple[str, str]]) -> str:
+def _key(facts: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
-    for name, text in parts:
+    for name, text in sorted(facts.items()):
         digest.update(f"{name}\0{len(text)}\0".encode())
         digest.update(text.encode())
     return digest.hexdigest()
@@ -111,28 +111,77 @@ def build_library(
     """
     compiler = find_cxx()
     files = {path.name: path.read_text(encoding="utf-8") for path in (source, *headers)} | dict(generated)
-    facts = {"flags": " ".join([*compiler, *flags]), "compiler": _compiler_version(tuple(compiler)), "cpu": processor()}
-    key = _key(iter([*sorted(files.items()), *facts.items(), ("source", source.name)]))
+
+    def compile_in(work: Path) -> Path:
+        for file_name, text in files.items():
+            (work / file_name).write_text(text, encoding="utf-8")
+        return compile_library(work, [work / source.name], flags=flags)
+
+    return build_once(name=name, facts=files | compiler_facts(flags) | {"source": source.name}, build=compile_in)
+
+
+def compiler_facts(flags: Sequence[str]) -> dict[str, str]:
+    """What a compiled file depends on beside its sources: flags, compiler and processor."""
+    compiler = find_cxx()
+    return {
+        "flags": " ".join([*compiler, *flags]),
+        "compiler": _compiler_version(tuple(compiler)),
+        "cpu": processor(),
+    }
+
+
+def compile_library(work: Path, sources: Sequence[Path], *, flags: Sequence[str]) -> Path:
+    """Compile sources to `work`/library.so with includes from `work`. Raises NativeBuildError."""
+    compiler, built = find_cxx(), work / "library.so"
+    run_tool([*compiler, *flags, "-I", str(work), "-o", str(built), *map(str, sources)], what=sources[0].name)
+    return built
+
+
+def run_tool(command: Sequence[str], *, what: str, env: Mapping[str, str] | None = None) -> None:
+    """Run a compiler on `what`; raise NativeBuildError with the first line that says `error` when it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    if done.returncode != 0:
+        raise NativeBuildError(f"{command[0]} did not compile {what}: {_one_line(done.stderr)}")
+
+
+def build_once(*, name: str, facts: Mapping[str, str], build: Callable[[Path], Path]) -> Path:
+    """The file that `build` makes in a fresh folder, kept under the digest of `facts`.
+
+    It appears under its final name in one step: processes that build the same thing at the same time do not disturb
+    each other.
+
+    Parameters
+    ----------
+    name : str
+        Start of the file name.
+    facts : mapping of str to str
+        Everything that the result depends on.
+    build : callable
+        Takes an empty folder and returns the path of the result inside it.
+
+    Returns
+    -------
+    Path
+        <cache>/native/<name>-<digest>.so
+
+    Raises
+    ------
+    NativeBuildError
+        `build` raised it, or the cache cannot be written.
+    """
     folder = cache_folder("native")
-    library = folder / f"{name}-{key[:32]}.so"
-    if library.is_file():
-        return library
+    result = folder / f"{name}-{_key(facts)[:32]}.so"
+    if result.is_file():
+        return result
     try:
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder))
     except OSError as error:
         raise NativeBuildError(f"cannot write to the build cache {folder}: {error}") from error
     try:
-        for file_name, text in files.items():
-            (work / file_name).write_text(text, encoding="utf-8")
-        built = work / "library.so"
-        command = [*compiler, *flags, "-I", str(work), "-o", str(built), str(work / source.name)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise NativeBuildError(f"{compiler[0]} did not compile {source.name}: {_one_line(done.stderr)}")
-        os.replace(built, library)
+        os.replace(build(work), result)
     except OSError as error:
-        raise NativeBuildError(f"cannot build {library}: {error}") from error
+        raise NativeBuildError(f"cannot build {result}: {error}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return library
+    return result

@@ -7,6 +7,7 @@ from pathlib import Path
 from hw.spec import commands, exp2
 from hw.spec.config import TsuConfig
 from hw.spec.digest import spec_id
+from hw.spec.registers import REGISTERS
 from hw.spec.noise import GENERATORS, STATE_WORDS, WORD_BITS
 
 ABI_HEADER = Path(__file__).with_name("tsd_abi.h")
@@ -46,6 +47,7 @@ def layout_macros() -> dict[str, int]:
     macros |= _field_macros("common", commands.COMMON_FIELDS)
     macros |= _field_macros("load", commands.LOAD_FIELDS)
     macros |= _field_macros("entry", commands.ENTRY_FIELDS)
+    macros |= {macro_name("register", name): register.address for name, register in REGISTERS.items()}
     macros |= {
         macro_name("command_version"): commands.COMMAND_VERSION,
         macro_name("load_header_words"): commands.LOAD_HEADER_WORDS,

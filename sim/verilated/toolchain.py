@@ -49,6 +49,15 @@ class Verilator:
         environment.update(self.changes())
         return environment
 
+    def include_folder(self) -> Path:
+        """Where `verilated.h` and the runtime's sources are."""
+        if self.root is not None:
+            return self.root / "include"
+        done = subprocess.run(
+            [self.program, "--getenv", "VERILATOR_ROOT"], capture_output=True, text=True, timeout=30, check=False
+        )
+        return Path(done.stdout.strip()) / "include"
+
     def changes(self) -> dict[str, str]:
         """The variables of `environment` that differ from this process's."""
         changes = {"PATH": os.pathsep.join([str(self.program.parent), os.environ.get("PATH", os.defpath)])}

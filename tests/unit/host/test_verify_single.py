@@ -52,7 +52,8 @@ def small_laws() -> list[DraftLaw]:
             for ids in itertools.combinations(range(vocab_size), k):
                 for weights in ([1] * k, [3, 1, 2, 1][:k]):
                     laws += [
-                        make_law(list(ids), weights, tail, vocab_size) for tail in ((0, 1, 5) if k < vocab_size else (0,))
+                        make_law(list(ids), weights, tail, vocab_size)
+                        for tail in ((0, 1, 5) if k < vocab_size else (0,))
                     ]
     return laws
 
@@ -127,7 +128,9 @@ def test_comparison_is_strict() -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.05, 1.0])
-@pytest.mark.parametrize(("vocab_size", "k", "tail_weight"), [(4, 2, 3), (300, 300, 0), (2000, 64, 1 << 46), (2000, 7, 0)])
+@pytest.mark.parametrize(
+    ("vocab_size", "k", "tail_weight"), [(4, 2, 3), (300, 300, 0), (2000, 64, 1 << 46), (2000, 7, 0)]
+)
 def test_tables_give_p_to_1e_12(vocab_size: int, k: int, tail_weight: int, alpha: float) -> None:
     """The law that the vectorised tables realise, q a + refused * steps of the cumulative law, equals p in float64."""
     rng = np.random.default_rng(vocab_size + k)
@@ -154,7 +157,9 @@ def test_vectorised_equals_scalar(seed: int) -> None:
     p = rng.dirichlet(np.full(vocab_size, 0.3))
     p[:5] = 0
     p /= p.sum()
-    law = make_law(np.sort(rng.permutation(vocab_size)[:k]).tolist(), rng.integers(1, 1000, k).tolist(), 900, vocab_size)
+    law = make_law(
+        np.sort(rng.permutation(vocab_size)[:k]).tolist(), rng.integers(1, 1000, k).tolist(), 900, vocab_size
+    )
     q = [law.q(token) for token in range(vocab_size)]
     drafts = rng.choice(vocab_size, size=1500, p=law.probabilities())
     uniforms = rng.random((1500, 2))

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Picture of a run: target against emitted histogram, drafts, and standardised residuals."""
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from host import stats
+from host.psi.law import DraftLaw
+from host.soundness import TEST_ALPHA
+from host.telemetry.files import whole_file
+from host.telemetry.summary import Summary, Tally
+from hw.spec.errors import SpecError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BAND_Z = 3.0
+"""Half width of the binomial error band, in standard deviations."""
+
+MAX_POINTS = 400
+"""Most points of the picture; larger vocabularies are binned along the rank, finer where p is large."""
+
+LINEAR_RATIO = 30.0
+"""Log axes are used when the largest p exceeds the median p by more than this."""
+
+TARGET_COLOUR, EMITTED_COLOUR, DRAFT_COLOUR = "#222222", "#0072b2", "#d55e00"
+
+
+def require_matplotlib() -> None:
+    """Raise `SpecError` when matplotlib is not installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise SpecError("plot", "matplotlib", "the package to be installed: pip install '.[report]'")
+
+
+def rank_bins(p: npt.NDArray[np.float64], points: int = MAX_POINTS) -> npt.NDArray[np.intp]:
+    """Start of each bin along the ranks: single ranks while there are few, then log-spaced; shape (bins + 1,)."""
+    if len(p) <= points:
+        return np.arange(len(p) + 1)
+    edges = np.unique(np.geomspace(1, len(p) + 1, points + 1).round().astype(np.intp)) - 1
+    return edges
+
+
+def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Tally, summary: Summary) -> None:
+    """Draw the picture of a run into `path` (.png, .svg or .pdf, by its ending; PNG without one).
+
+    Upper panel: tokens by descending target probability; the target with a band of 3 binomial standard deviations,
+    the emitted and the draft frequencies, each averaged per token within a bin. Lower panel: (observed - expected) /
+    standard deviation of every bin whose expected count is at least 5.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    order = np.argsort(-p, kind="stable")
+    edges = rank_bins(p)
+    width = np.diff(edges)
+    n = max(tally.steps, 1)
+    target, emitted, drafts, q = (
+        np.add.reduceat(values[order].astype(np.float64), edges[:-1])
+        for values in (p, tally.emitted, tally.drafts, law.probabilities())
+    )
+    rank = (edges[:-1] + 1 + edges[1:]) / 2
+    sigma = np.sqrt(target * (1 - target).clip(0) / n)
+    values = summary.values
+
+    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(9, 6), dpi=130, layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        log = p.max() > LINEAR_RATIO * np.median(p)
+        floor = 0.3 / n / width.max() if log else 0.0
+        low, high = ((target + sign * BAND_Z * sigma) / width for sign in (-1, 1))
+        upper.fill_between(
+            rank, low.clip(floor), high, color=TARGET_COLOUR, alpha=0.16, lw=0, step="mid",
+            label=f"target ± {BAND_Z:g} binomial standard deviations",
+        )  # fmt: skip
+        upper.step(rank, target / width, where="mid", color=TARGET_COLOUR, lw=1.1, label="target p")
+        upper.step(rank, q / width, where="mid", color=DRAFT_COLOUR, lw=0.9, ls="--", label="draft law q = F_hw(psi)")
+        _dots(upper, rank, drafts / n / width, DRAFT_COLOUR, "drafts from the TSU", size=5)
+        _dots(upper, rank, emitted / n / width, EMITTED_COLOUR, "emitted after verification", size=8)
+        if log:
+            upper.set(xscale="log", yscale="log")
+            positive = target[target > 0] / width[target > 0]
+            upper.set_ylim(bottom=max(positive.min() / 5, 0.5 / n / width.max()))
+        else:
+            upper.set_ylim(bottom=0)
+        upper.set_ylabel("probability per token")
+        upper.legend(frameon=False, loc="best")
+        upper.set_title(_title(values), loc="left", fontsize=9.5)
+
+        shown = (n * target >= stats.MIN_EXPECTED) & (sigma > 0)
+        score = (emitted[shown] / n - target[shown]) / sigma[shown]
+        lower.axhspan(-BAND_Z, BAND_Z, color=TARGET_COLOUR, alpha=0.08, lw=0)
+        lower.axhline(0, color=TARGET_COLOUR, lw=0.8)
+        _dots(lower, rank[shown], score, EMITTED_COLOUR, None, size=8)
+        extent = max(4.5, 1.1 * float(np.abs(score).max())) if len(score) else 4.5
+        lower.set(ylim=(-extent, extent), ylabel="residual\n(standard dev.)")
+        lower.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        unit = "token" if width.max() == 1 else "token (binned)"
+        lower.set_xlabel(f"rank of the {unit} by target probability")
+        with whole_file(path) as file:
+            figure.savefig(file, format=path.suffix[1:].lower() or "png")
+
+
+def _dots(
+    axes: "Axes", x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], colour: str, label: str | None, *, size: float
+) -> None:
+    axes.scatter(x, y, s=size, color=colour, lw=0, alpha=0.85, label=label, zorder=3)
+
+
+def _title(values: dict[str, object]) -> str:
+    verdict = "sound" if values["sound"] else f"NOT SOUND at alpha = {TEST_ALPHA:.2g} per test"
+    if not values["complete"]:
+        verdict += ", interrupted"
+    return (
+        f"backend {values['backend']}, V = {values['vocab_size']}, K = {values['k']}, {values['steps']:,} steps: "
+        f"{verdict}\n"
+        f"accepted {values['accept_rate']:.4f} (overlap {values['overlap']:.4f}), "
+        f"chi-squared {values['chi2_stat'] or 0:.1f} on {values['chi2_dof']} degrees, p = {values['p_value']:.3g}, "
+        f"psi {values['psi_bytes_mean']:.0f} bytes"
+    )

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the cocotb benches on Verilated RTL: `python -m sim.benches [NAME ...] [--waves] [--list]`.
+
+Exit status: 0 when at least one test ran and all passed, 1 when a test failed, when a bench ran none, or when a build
+failed, 2 when a tool, a bench or an argument is wrong.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from amaranth.back import verilog
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import get_runner
+
+from .bench_file import ENV_FILE, ENV_VARIANT, Bench, BenchError, find_benches, select_benches
+from .verilated.toolchain import ToolMissing, Verilator, find_verilator
+
+TOP = "top"
+"""Name of the simulated Verilog module."""
+
+BUILD_ARGS = ["-Wno-lint", "-Wno-style", "-Wno-fatal", "--x-assign", "fast", "--x-initial", "fast", "-CFLAGS", "-O1"]
+"""Options of Verilator: a bench runs for seconds, so that a short build is worth more than a fast model."""
+
+TIMESCALE = ("1ns", "1ps")
+"""Unit and precision of simulated time."""
+
+BUILT_MARK = "built"
+"""File that is written when a build is complete."""
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """Outcome of one cocotb test; `message` is empty where it passed."""
+
+    name: str
+    seconds: float
+    message: str
+
+
+def read_results(path: Path) -> list[TestResult]:
+    """Outcomes in a results file of cocotb, in the order of execution.
+
+    Raises
+    ------
+    BenchError
+        The file is missing or broken, holds no test that ran, or its counts contradict its test cases.
+    """
+    try:
+        count, failed = get_results(path)
+        cases = list(ElementTree.parse(path).getroot().iter("testcase"))
+    except RuntimeError as error:
+        raise BenchError("the simulation ended without results") from error
+    except ElementTree.ParseError as error:
+        raise BenchError(f"the results file is broken: {error}") from error
+    results = []
+    for case in cases:
+        if case.find("skipped") is not None:
+            continue
+        problem = case.find("failure")
+        if problem is None:
+            problem = case.find("error")
+        message = ""
+        if problem is not None:
+            lines = (problem.get("message") or problem.text or "").strip().splitlines()
+            message = lines[0] if lines else "failed"
+        results.append(TestResult(case.get("name", "?"), float(case.get("time", 0)), message))
+    if not results:
+        raise BenchError("no test ran")
+    if failed != sum(1 for result in results if result.message) or count < len(results):
+        raise BenchError(f"the results file counts {count} tests and {failed} failures, its cases differ")
+    return results
+
+
+def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: bool) -> Path:
+    """Elaborate and compile a bench, unless that was done before; returns its build directory.
+
+    Raises
+    ------
+    BenchError
+        Verilator or the C++ compiler failed; its output is in `build.log` of the build directory.
+    """
+    source = verilog.convert(bench.toplevel(), name=TOP, emit_src=False)
+    key = "\0".join([source, verilator.version, *BUILD_ARGS, *TIMESCALE, str(waves)])
+    directory = build_root / "benches" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    if (directory / BUILT_MARK).is_file():
+        return directory
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    source_path = directory / f"{TOP}.v"
+    source_path.write_text(source)
+    log_path = directory / "build.log"
+    try:
+        get_runner("verilator").build(
+            sources=[source_path],
+            hdl_toplevel=TOP,
+            build_dir=directory,
+            build_args=BUILD_ARGS,
+            timescale=TIMESCALE,
+            waves=waves,
+            log_file=log_path,
+        )
+    except (RuntimeError, SystemExit) as error:
+        raise BenchError(f"build failed, see {log_path}") from error
+    (directory / BUILT_MARK).write_text(f"{bench.name}\n")
+    return directory
+
+
+def run_bench(
+    bench: Bench, *, verilator: Verilator, build_root: Path, waves: bool = False, seed: int = 1
+) -> list[TestResult]:
+    """Build a bench and run all its tests in one simulation.
+
+    Parameters
+    ----------
+    bench : Bench
+    verilator : Verilator
+        Its environment has to be in force, see `main`.
+    build_root : Path
+        Builds go to `benches/` below it, waves to `waves/<bench>.vcd`.
+    waves : bool
+        Record every signal.
+    seed : int
+        Seed of Python's `random` in the tests.
+
+    Raises
+    ------
+    BenchError
+        The build failed, the simulation ended without results, or no test ran.
+    """
+    directory = build_bench(bench, verilator=verilator, build_root=build_root, waves=waves)
+    run_directory = build_root / "benches" / "runs" / bench.name.replace("/", "-")
+    run_directory.mkdir(parents=True, exist_ok=True)
+    results_path = run_directory / "results.xml"
+    results_path.unlink(missing_ok=True)
+    waves_path = build_root / "waves" / f"{bench.name.replace('/', '-')}.vcd"
+    if waves:
+        waves_path.parent.mkdir(parents=True, exist_ok=True)
+    log_path = run_directory / "run.log"
+    try:
+        # A test that fails, or a simulator that crashes, is seen in the results file.
+        with contextlib.suppress(RuntimeError, SystemExit):
+            get_runner("verilator").test(
+                test_module="sim.bench_entry",
+                hdl_toplevel=TOP,
+                hdl_toplevel_lang="verilog",
+                build_dir=directory,
+                test_dir=run_directory,
+                results_xml=str(results_path),
+                extra_env={ENV_FILE: str(bench.path.resolve()), ENV_VARIANT: bench.variant},
+                test_args=["--trace-file", str(waves_path)] if waves else [],
+                waves=waves,
+                seed=seed,
+                log_file=log_path,
+            )
+        return read_results(results_path)
+    except BenchError as error:
+        raise BenchError(f"{error}, see {log_path}") from error
+
+
+def run_all(benches: list[Bench], *, build_root: Path, waves: bool, seed: int) -> int:
+    """Run benches one after the other, print one line per test and a summary; returns the exit status."""
+    verilator = find_verilator()
+    os.environ.update(verilator.changes())
+    passed = failed = 0
+    for bench in benches:
+        try:
+            results = run_bench(bench, verilator=verilator, build_root=build_root, waves=waves, seed=seed)
+        except BenchError as error:
+            print(f"FAIL {bench.name}: {error}", flush=True)
+            failed += 1
+            continue
+        for result in results:
+            line = f"{bench.name}.{result.name} ({result.seconds:.2f} s)"
+            print(f"FAIL {line}: {result.message}" if result.message else f"pass {line}", flush=True)
+        failures = sum(1 for result in results if result.message)
+        failed += failures
+        passed += len(results) - failures
+    print(f"{passed} passed, {failed} failed, in {len(benches)} benches")
+    return 0 if passed and not failed else 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sim.benches", description="Run the cocotb benches under Verilator."
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="bench, or bench/variant; all of them by default")
+    parser.add_argument("--waves", action="store_true", help="record all signals to BUILD/waves/<bench>.vcd")
+    parser.add_argument("--list", action="store_true", help="print the benches and stop")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random stalls and data (default: %(default)s)")
+    parser.add_argument("--dir", type=Path, default=Path("tests/benches"), help="where bench_*.py are")
+    parser.add_argument("--build", type=Path, default=Path("build"), help="where builds and waves go")
+    options = parser.parse_args(arguments)
+    logging.getLogger("Verilator").setLevel(logging.ERROR)
+    try:
+        benches = select_benches(find_benches(options.dir), options.names)
+        if options.list:
+            print("\n".join(bench.name for bench in benches))
+            return 0
+        return run_all(benches, build_root=options.build.resolve(), waves=options.waves, seed=options.seed)
+    except (BenchError, ToolMissing) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Verilated TSU as a shared library behind sim/native/tsd_abi.h, built once for each configuration."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from hw.spec.config import TsuConfig
+from sim.native.build import FLAGS, build_once, compile_library, compiler_facts, run_tool
+from sim.native.header import ABI_HEADER, CONFIG_HEADER_NAME, config_header
+
+from .toolchain import find_verilator
+
+_HERE = Path(__file__).resolve().parent
+_GATEWARE = _HERE.parents[1] / "hw"
+_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+
+VERILATOR_FLAGS = (
+    "--cc",
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--noassert",
+    "--no-timing",
+    "--output-split",
+    "0",
+    "-Wno-fatal",
+    "-Wno-lint",
+)
+"""Options of Verilator; the model is two-state and has neither timing nor assertions."""
+
+_CXX_FLAGS = (*(flag for flag in FLAGS if flag not in ("-Wall", "-Wextra")), "-w", "-pthread")
+
+
+def _facts(config: TsuConfig, verilator_version: str) -> dict[str, str]:
+    """Everything the library depends on, without elaborating it: gateware sources, configuration, tools."""
+    sources = [*sorted(_GATEWARE.rglob("*.py")), *sorted(_HERE.glob("*.py")), _HERE / "shim.cpp", ABI_HEADER]
+    facts = {str(path.relative_to(_HERE.parents[1])): path.read_text(encoding="utf-8") for path in sources}
+    return (
+        facts
+        | compiler_facts(_CXX_FLAGS)
+        | {
+            "config": json.dumps(config.as_dict()),
+            "verilator": " ".join([verilator_version, *VERILATOR_FLAGS]),
+            "amaranth": version("amaranth"),
+        }
+    )
+
+
+def rtl_library(config: TsuConfig) -> Path:
+    """The shared library of `config`, verilated and compiled if the cache has none.
+
+    Raises
+    ------
+    ToolMissing
+        Verilator or the C++ compiler is missing.
+    NativeBuildError
+        One of them failed, or the cache cannot be written.
+    """
+    verilator = find_verilator()
+
+    def build(work: Path) -> Path:
+        from .flat_tsu import TOP_NAME, FlatTsu, beat_header
+
+        source = work / f"{TOP_NAME}.v"
+        source.write_text(FlatTsu(config=config).to_verilog(), encoding="utf-8")
+        command = [str(verilator.program), *VERILATOR_FLAGS, "--Mdir", str(work), "--top-module", TOP_NAME, str(source)]
+        run_tool(command, what=source.name, env=verilator.environment())
+        (work / CONFIG_HEADER_NAME).write_text(config_header(config), encoding="utf-8")
+        (work / "tsd_beat.h").write_text(beat_header(config), encoding="utf-8")
+        (work / ABI_HEADER.name).write_text(ABI_HEADER.read_text(encoding="utf-8"), encoding="utf-8")
+        include = verilator.include_folder()
+        # One translation unit: the compiler sees the whole model, and builds it faster.
+        parts = [*sorted(work.glob(f"V{TOP_NAME}*.cpp")), *(include / name for name in _RUNTIME), _HERE / "shim.cpp"]
+        unit = work / "unit.cpp"
+        unit.write_text("".join(f'#include "{part}"\n' for part in parts), encoding="utf-8")
+        flags = [*_CXX_FLAGS, "-I", str(include), "-I", str(include / "vltstd")]
+        return compile_library(work, [unit], flags=flags)
+
+    return build_once(name="tsd_rtl", facts=_facts(config, verilator.version), build=build)

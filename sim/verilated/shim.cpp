@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// sim/native/tsd_abi.h over the Verilated TSU: clocks the RTL, offers command words, takes statuses and draws.
+// Every wait is bounded by the caller's cycle count.
+
+#include "Vtsu.h"
+#include "tsd_abi.h"
+#include "tsd_beat.h"
+#include "tsd_config.h"
+
+#include <memory>
+#include <new>
+
+struct tsd_device {
+    VerilatedContext context;
+    Vtsu top{&context, "tsu"};
+    uint64_t cycles = 0;
+    const char *message = "no error";
+    // Draws of a beat that the caller has not asked for yet.
+    uint32_t kept_tokens[TSD_BEAT_LANES];
+    uint64_t kept_weights[TSD_BEAT_LANES];
+    uint32_t kept_spreads[TSD_BEAT_LANES];
+    unsigned kept_first = 0, kept_end = 0;
+
+    // One clock cycle. Inputs were set and evaluated before; outputs are settled afterwards.
+    void tick(bool with_loader) {
+        top.clk = 1;
+        top.load_clk = with_loader;
+        top.eval();
+        top.clk = 0;
+        top.load_clk = 0;
+        top.eval();
+        ++cycles;
+    }
+};
+
+static uint32_t read_register(tsd_device *device, unsigned address) {
+    device->top.register_address = address;
+    device->tick(true);
+    return device->top.register_data;
+}
+
+extern "C" tsd_device *tsd_open(void) {
+    std::unique_ptr<tsd_device> device(new (std::nothrow) tsd_device);
+    if (device == nullptr) return nullptr;
+    Vtsu &top = device->top;
+    top.clk = top.load_clk = 0;
+    top.command_valid = top.command_last = top.command_data = 0;
+    top.status_ready = top.draw_ready = 0;
+    top.register_address = 0;
+    top.eval();
+    return device.release();
+}
+
+extern "C" void tsd_close(tsd_device *device) {
+    if (device == nullptr) return;
+    device->top.final();
+    delete device;
+}
+
+extern "C" uint64_t tsd_spec_id(tsd_device *device) {
+    const uint64_t low = read_register(device, TSD_REGISTER_SPEC_ID_LOW);
+    return low | static_cast<uint64_t>(read_register(device, TSD_REGISTER_SPEC_ID_HIGH)) << 32;
+}
+
+extern "C" uint64_t tsd_cycles(tsd_device *device) { return device->cycles; }
+
+extern "C" const char *tsd_message(tsd_device *device) { return device->message; }
+
+extern "C" int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n, uint64_t max_cycles, uint32_t *status,
+                           uint64_t *total) {
+    Vtsu &top = device->top;
+    const uint64_t end = device->cycles + max_cycles;
+    uint32_t sent = 0;
+    int result = -1;
+    if (n == 0) {
+        device->message = "a command has at least one word";
+        return -1;
+    }
+    device->message = "no answer to a command: its bank or its noise is still needed by draws that were not taken";
+    top.draw_ready = 0;
+    top.status_ready = 1;
+    while (device->cycles < end) {
+        top.command_valid = sent < n;
+        top.command_data = sent < n ? words[sent] : 0;
+        top.command_last = sent + 1 == n;
+        top.eval();
+        if (top.status_valid && sent == n) {
+            *status = top.status_code;
+            *total = top.status_total;
+            device->tick(true);
+            device->message = "no error";
+            result = 0;
+            break;
+        }
+        sent += top.command_valid && top.command_ready;
+        device->tick(true);
+    }
+    top.command_valid = top.command_last = 0;
+    top.status_ready = 0;
+    top.eval();
+    return result;
+}
+
+extern "C" uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads,
+                              uint64_t max_cycles) {
+    Vtsu &top = device->top;
+    const uint64_t end = device->cycles + max_cycles;
+    uint64_t taken = 0;
+    while (taken < n && device->kept_first < device->kept_end) {
+        const unsigned kept = device->kept_first++;
+        tokens[taken] = device->kept_tokens[kept];
+        weights[taken] = device->kept_weights[kept];
+        spreads[taken] = device->kept_spreads[kept];
+        ++taken;
+    }
+    top.draw_ready = 1;
+    top.eval();
+    while (taken + TSD_BEAT_LANES <= n && device->cycles < end) {
+        if (top.draw_valid) taken += tsd_copy_beat(top, tokens + taken, weights + taken, spreads + taken);
+        device->tick(false);
+    }
+    while (taken < n && device->cycles < end) {
+        if (top.draw_valid) {
+            device->kept_end = tsd_copy_beat(top, device->kept_tokens, device->kept_weights, device->kept_spreads);
+            for (device->kept_first = 0; device->kept_first < device->kept_end && taken < n; ++device->kept_first) {
+                tokens[taken] = device->kept_tokens[device->kept_first];
+                weights[taken] = device->kept_weights[device->kept_first];
+                spreads[taken] = device->kept_spreads[device->kept_first];
+                ++taken;
+            }
+        }
+        device->tick(false);
+    }
+    top.draw_ready = 0;
+    top.eval();
+    device->message = taken < n ? "fewer draws than asked for within the cycle bound" : "no error";
+    return taken;
+}

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiled model, bit for bit, against a slow sampler written here from docs/DESIGN_TSD.md sections 3 to 6."""
+
+from collections.abc import Iterator
+
+import mpmath
+import numpy as np
+import pytest
+
+from host.psi.schema import Psi
+from host.tsu.base import Draws, TsuError
+from host.tsu.model import ModelTsu, model_library
+from host.tsu.native import NativeTsu
+from hw.spec.config import PRESETS, TsuConfig
+from hw.spec.exp2 import C0, C1, C2
+from hw.spec.noise import get_generator, stream_states
+
+Row = tuple[int, int, int]
+"""Token, weight, spread."""
+
+
+class ReferenceTsu:
+    """Big integers and linear scans; one draw at a time."""
+
+    def __init__(self, config: TsuConfig, seed: int) -> None:
+        self.config = config
+        self.step = get_generator(config.noise).step
+        self.states = stream_states(config.noise, seed, config.noise_streams)
+        self.drawn = 0
+
+    def candidate(self, lane: int) -> tuple[int, int]:
+        """u and r_w of the lane's next candidate."""
+        joined = 0
+        for word in range(self.config.noise_words):
+            stream = lane * self.config.noise_words + word
+            self.states[stream], value = self.step(self.states[stream])
+            joined |= value << (32 * word)
+        u_bits, tail_bits = self.config.uniform_bits, self.config.tail_noise_bits
+        return joined % (1 << u_bits), (joined >> u_bits) % (1 << tail_bits)
+
+    def draw(self, ids: list[int], weights: list[int], tail: int, vocab: int) -> Row:
+        total, n, tail_bits = sum(weights) + tail, vocab - len(ids), self.config.tail_noise_bits
+        scale = (1 << self.config.uniform_bits) // total
+        lane = self.drawn % self.config.lanes
+        while True:
+            u, tail_word = self.candidate(lane)
+            r, low = divmod(tail_word * n, 1 << tail_bits)
+            if u < scale * total and not (n > 0 and low < (1 << tail_bits) % n):
+                break
+        self.drawn += 1
+        reached = 0
+        for token, weight in zip(ids, weights, strict=True):
+            reached += weight
+            if u < scale * reached:
+                return token, weight, 1
+        return r + sum(token - i <= r for i, token in enumerate(ids)), tail, n
+
+
+def reference_weights(psi: Psi, config: TsuConfig, mode: str) -> tuple[list[int], int]:
+    """w_k and T of docs/DESIGN_TSD.md section 3, with mpmath for exp and log."""
+    top = config.weight_bits - 1
+    tail_numerator, tail_denominator = psi.tail.as_integer_ratio()
+    tail_full = tail_numerator << top
+    bound = (psi.k + 1) * (1 << top) - (-tail_full // tail_denominator)
+    shift = max(0, bound.bit_length() - config.total_bits)
+    unit = tail_denominator << shift
+    tail = max(1, (2 * tail_full + unit) // (2 * unit)) if psi.tail else 0
+    weights = []
+    with mpmath.workdps(60):
+        ratio = mpmath.mpf(psi.scale) / mpmath.mpf(psi.tau)
+        for score in psi.scores_q.tolist():
+            d = max(psi.scores_q.tolist()) - score
+            if mode == "table":
+                mantissa = max(1, int(mpmath.nint(mpmath.ldexp(mpmath.exp(-d * ratio), top)))) << (51 - config.weight_bits)
+                exponent = 0
+            else:
+                x = d * min((1 << 50) - 1, int(mpmath.nint(mpmath.ldexp(ratio / mpmath.log(2), 44))))
+                exponent, f = x >> 44, x % (1 << 44)
+                i, y = f >> 35, (f >> 8) % (1 << 27)
+                mantissa = C0[i] - (((C1[i] - ((C2[i] * (y >> 9)) >> 11)) * y) >> 22)
+            drop = 51 - config.weight_bits + exponent + shift
+            weights.append(max(1, (mantissa + (1 << (drop - 1))) >> drop))
+    return weights, tail
+
+
+def random_psi(seed: int, *, k: int, vocab: int, tail: float, scale: float = 0.0588, crowd: bool = False) -> Psi:
+    rng = np.random.default_rng(seed)
+    ids = np.arange(k) if crowd else np.sort(rng.choice(vocab, k, replace=False))
+    return Psi(
+        ids=ids,
+        scores_q=rng.integers(-128, 128, k),
+        scale=scale,
+        zero_point=int(rng.integers(-128, 128)),
+        tau=float(rng.uniform(0.5, 2)),
+        tail=tail,
+        vocab_size=vocab,
+    )
+
+
+def rows(draws: Draws) -> list[Row]:
+    return list(zip(draws.tokens.tolist(), draws.weights.tolist(), draws.spreads.tolist(), strict=True))
+
+
+def expected_rows(reference: ReferenceTsu, psi: Psi, n: int, mode: str) -> tuple[list[Row], int]:
+    weights, tail = reference_weights(psi, reference.config, mode)
+    ids = psi.ids.tolist()
+    return [reference.draw(ids, weights, tail, psi.vocab_size) for _ in range(n)], sum(weights) + tail
+
+
+DEFAULT = TsuConfig()
+TINY = PRESETS["tiny"]
+FOUR_LEAP = TsuConfig(lanes=4, noise="lfsr-leap")
+FOUR_LFSR = TsuConfig(lanes=4, noise="lfsr", weight_source="exp2", k_max=32, weight_bits=40, guard_bits=5)
+WIDE = TsuConfig(k_max=1024, lanes=2)
+
+CASES = {
+    "default-k1": (DEFAULT, random_psi(1, k=1, vocab=50_000, tail=0.5), "table"),
+    "default-k2": (DEFAULT, random_psi(2, k=2, vocab=1000, tail=0.1), "exp2"),
+    "default-k32": (DEFAULT, random_psi(3, k=32, vocab=50_000, tail=3.0), "table"),
+    "default-k64": (DEFAULT, random_psi(4, k=64, vocab=152_064, tail=1.5), "exp2"),
+    "default-no-tail": (DEFAULT, random_psi(5, k=33, vocab=500, tail=0.0), "table"),
+    "default-all-ids": (DEFAULT, random_psi(6, k=64, vocab=64, tail=0.0), "exp2"),
+    "default-tail-only-just": (DEFAULT, random_psi(7, k=64, vocab=1 << 20, tail=2.0**24), "table"),
+    "default-crowded": (DEFAULT, random_psi(8, k=64, vocab=70, tail=9.0, scale=0.0, crowd=True), "table"),
+    "default-steep": (DEFAULT, random_psi(9, k=64, vocab=900, tail=2.0**-64, scale=3.0), "exp2"),
+    "tiny-k1": (TINY, random_psi(10, k=1, vocab=16, tail=1.0), "table"),
+    "tiny-k2": (TINY, random_psi(11, k=2, vocab=3, tail=0.4), "exp2"),
+    "tiny-k4": (TINY, random_psi(12, k=4, vocab=13, tail=0.7), "table"),
+    "tiny-all-ids": (TINY, random_psi(13, k=3, vocab=3, tail=0.0), "table"),
+    "lanes4-leap-k64": (FOUR_LEAP, random_psi(14, k=64, vocab=50_000, tail=6.0), "table"),
+    "lanes4-lfsr-k32": (FOUR_LFSR, random_psi(15, k=32, vocab=3000, tail=2.0), "exp2"),
+    "up5k-k32": (PRESETS["up5k"], random_psi(16, k=32, vocab=1 << 16, tail=1.0), "table"),
+    "wide-k1024": (WIDE, random_psi(17, k=1024, vocab=152_064, tail=50.0, scale=0.004), "table"),
+}
+DRAWS = 6000
+"""Enough for both searches of the kernel: bisection at first, the guide tables later."""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stream_equals_the_reference(case: str) -> None:
+    config, psi, mode = CASES[case]
+    reference = ReferenceTsu(config, 2024)
+    with ModelTsu(config=config, seed=2024, mode=mode) as tsu:
+        first, second = tsu.sample(psi, 1500), tsu.sample(psi, DRAWS - 1500)
+    expected, total = expected_rows(reference, psi, DRAWS, mode)
+    assert first.total == second.total == total
+    assert rows(first) + rows(second) == expected
+
+
+@pytest.mark.parametrize("config", [DEFAULT, FOUR_LEAP], ids=["lanes1", "lanes4"])
+def test_switching_psi_continues_one_stream(config: TsuConfig) -> None:
+    psis = [random_psi(seed, k=3 + 9 * seed, vocab=800, tail=0.3 * seed) for seed in range(5)]
+    reference = ReferenceTsu(config, 7)
+    with ModelTsu(config=config, seed=7) as tsu:
+        for i, n in enumerate([5, 0, 1, 300, 7, 2, 513, 3000, 1, 1, 90]):
+            psi = psis[i * i % 5]
+            draws = tsu.sample(psi, n)
+            expected, total = expected_rows(reference, psi, n, "table")
+            assert (rows(draws), draws.total) == (expected, total)
+
+
+@pytest.mark.parametrize("config", [DEFAULT, FOUR_LEAP], ids=["lanes1", "lanes4"])
+def test_stream_does_not_depend_on_batches(config: TsuConfig) -> None:
+    psi = random_psi(20, k=48, vocab=5000, tail=1.0)
+    with ModelTsu(config=config, seed=3) as whole, ModelTsu(config=config, seed=3) as split:
+        expected = rows(whole.sample(psi, 20_000))
+        sizes = np.random.default_rng(1).integers(0, 600, 60).tolist()
+        parts = [row for n in sizes for row in rows(split.sample(psi, n))]
+    assert len(parts) > 10_000
+    assert parts == expected[: len(parts)]
+
+
+def batches(tsu: ModelTsu, psi: Psi, count: int, size: int) -> Iterator[Draws]:
+    for _ in range(count):
+        yield tsu.sample(psi, size)
+
+
+def test_reseed_starts_the_stream_again() -> None:
+    psi = random_psi(21, k=40, vocab=5000, tail=1.0)
+    with ModelTsu(config=FOUR_LEAP, seed=99) as tsu, ModelTsu(config=FOUR_LEAP, seed=5) as other:
+        expected = rows(tsu.sample(psi, 1001))  # stops inside a round of lanes and inside a block of noise
+        assert rows(other.sample(psi, 333)) != expected[:333]
+        other.reseed(99)
+        assert rows(other.sample(psi, 1001)) == expected
+
+
+def test_no_draws_still_gives_the_total() -> None:
+    psi = random_psi(22, k=5, vocab=60, tail=0.2)
+    weights, tail = reference_weights(psi, DEFAULT, "table")
+    with ModelTsu(config=DEFAULT) as tsu:
+        draws = tsu.sample(psi, 0)
+    assert (len(draws), draws.total) == (0, sum(weights) + tail)
+
+
+def test_equal_psi_is_not_loaded_again_and_another_table_is() -> None:
+    one = random_psi(23, k=9, vocab=100, tail=0.2)
+    same = random_psi(23, k=9, vocab=100, tail=0.2)
+    hotter = random_psi(23, k=9, vocab=100, tail=0.2, scale=0.01)
+    reference = ReferenceTsu(DEFAULT, 0)
+    with ModelTsu(config=DEFAULT) as tsu:
+        for psi in (one, same, hotter, one):
+            assert rows(tsu.sample(psi, 50)) == expected_rows(reference, psi, 50, "table")[0]
+
+
+def test_closed_device_says_so() -> None:
+    tsu = ModelTsu(config=DEFAULT)
+    tsu.close()
+    tsu.close()
+    with pytest.raises(TsuError, match="the model TSU is closed"):
+        tsu.sample(random_psi(1, k=1, vocab=9, tail=0.0), 1)
+
+
+def test_library_of_another_configuration_is_refused() -> None:
+    with ModelTsu(config=DEFAULT) as tsu, pytest.raises(TsuError, match=r"spec_id = 0x[0-9a-f]{16} .* expected 0x"):
+        NativeTsu(library=model_library(TINY), capabilities=tsu.capabilities, config=DEFAULT)
+
+
+def test_missing_library_is_one_line(tmp_path) -> None:  # type: ignore[no-untyped-def]  # a pytest fixture
+    from host.tsu.model import CAPABILITIES
+
+    with pytest.raises(TsuError, match="cannot load the TSU library") as caught:
+        NativeTsu(library=tmp_path / "none.so", capabilities=CAPABILITIES, config=DEFAULT)
+    assert "\n" not in str(caught.value)
