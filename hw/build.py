@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verilog, bitstream and resource table of the TSU on an FPGA: `python -m hw.build --board NAME` (`make synth`)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -75,9 +76,27 @@ def build(board: str, target: Target, config: TsuConfig, *, seed: int, folder: P
     return report
 
 
+def changed(config: TsuConfig, changes: Sequence[str]) -> TsuConfig:
+    """`config` with each `FIELD=VALUE` applied.
+
+    Raises SpecError where a field does not exist or a value is not legal.
+    """
+    fields = config.as_dict()
+    for change in changes:
+        name, _, value = change.partition("=")
+        if name not in fields:
+            raise SpecError("set", change, "FIELD=VALUE with a field of " + ", ".join(fields))
+        if isinstance(fields[name], int) and not value.isdecimal():
+            raise SpecError(name, value, "an integer")
+        fields[name] = int(value) if isinstance(fields[name], int) else value
+    return config.with_fields(**fields)
+
+
 def main(
     board: Annotated[str, typer.Option(help="One of " + ", ".join(TARGETS) + ".")] = "ulx3s",
-    lanes: Annotated[int | None, typer.Option(help="Lanes, instead of the preset's.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the TSU's configuration; may be repeated.")
+    ] = None,
     clk_mhz: Annotated[float | None, typer.Option(help="Clock constraint, instead of the board's, MHz.")] = None,
     seed: Annotated[int, typer.Option(help="Placement seed.")] = DEFAULT_SEED,
     out: Annotated[Path, typer.Option(help="Build folder; one folder for each board is made in it.")] = Path(
@@ -93,11 +112,9 @@ def main(
     if board not in TARGETS:
         raise typer.BadParameter(str(SpecError("board", board, "one of " + ", ".join(TARGETS))))
     target = TARGETS[board]
-    config = PRESETS[target.preset]
-    published = lanes is None and clk_mhz is None and seed == DEFAULT_SEED and REPORT_FOLDER.parent.is_dir()
+    published = not change and clk_mhz is None and seed == DEFAULT_SEED and REPORT_FOLDER.parent.is_dir()
     try:
-        if lanes is not None:
-            config = config.with_fields(lanes=lanes)
+        config = changed(PRESETS[target.preset], change or [])
         if clk_mhz is not None:
             if not 1 <= clk_mhz <= 1000:
                 raise SpecError("clk_mhz", clk_mhz, "a number in [1, 1000]")

@@ -7,33 +7,19 @@ failed, 2 when a tool, a bench or an argument is wrong.
 
 import argparse
 import contextlib
-import hashlib
 import logging
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from amaranth.back import verilog
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
+from .bench_build import TOP, build_bench
 from .bench_file import ENV_FILE, ENV_VARIANT, Bench, BenchError, find_benches, select_benches
 from .verilated.toolchain import ToolMissing, Verilator, find_verilator
-
-TOP = "top"
-"""Name of the simulated Verilog module."""
-
-BUILD_ARGS = ["-Wno-lint", "-Wno-style", "-Wno-fatal", "--x-assign", "fast", "--x-initial", "fast", "-CFLAGS", "-O1"]
-"""Options of Verilator: a bench runs for seconds, so that a short build is worth more than a fast model."""
-
-TIMESCALE = ("1ns", "1ps")
-"""Unit and precision of simulated time."""
-
-BUILT_MARK = "built"
-"""File that is written when a build is complete."""
 
 
 @dataclass(frozen=True)
@@ -77,40 +63,6 @@ def read_results(path: Path) -> list[TestResult]:
     if failed != sum(1 for result in results if result.message) or count < len(results):
         raise BenchError(f"the results file counts {count} tests and {failed} failures, its cases differ")
     return results
-
-
-def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: bool) -> Path:
-    """Elaborate and compile a bench, unless that was done before; returns its build directory.
-
-    Raises
-    ------
-    BenchError
-        Verilator or the C++ compiler failed; its output is in `build.log` of the build directory.
-    """
-    source = verilog.convert(bench.toplevel(), name=TOP, emit_src=False)
-    key = "\0".join([source, verilator.version, *BUILD_ARGS, *TIMESCALE, str(waves)])
-    directory = build_root / "benches" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    if (directory / BUILT_MARK).is_file():
-        return directory
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    source_path = directory / f"{TOP}.v"
-    source_path.write_text(source)
-    log_path = directory / "build.log"
-    try:
-        get_runner("verilator").build(
-            sources=[source_path],
-            hdl_toplevel=TOP,
-            build_dir=directory,
-            build_args=BUILD_ARGS,
-            timescale=TIMESCALE,
-            waves=waves,
-            log_file=log_path,
-        )
-    except (RuntimeError, SystemExit) as error:
-        raise BenchError(f"build failed, see {log_path}") from error
-    (directory / BUILT_MARK).write_text(f"{bench.name}\n")
-    return directory
 
 
 def run_bench(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bus models for the streams of Amaranth components in cocotb benches: source, sink, monitor, stalls.
 
-A stream `i_entry` is made of the ports `i_entry__payload`, `i_entry__valid` and `i_entry__ready`. All models sample just
-before a rising edge and drive just after it. Every wait is bounded by a number of clock cycles.
+A stream `i_entry` is made of the ports `i_entry__payload`, `i_entry__valid` and `i_entry__ready`. All models sample
+just before a rising edge and drive just after it. Every wait is bounded by a number of clock cycles.
 """
 
 import random
@@ -112,7 +112,7 @@ class StreamMonitor:
             if self._offered is not None and (valid or not self._may_withdraw):
                 assert valid, f"{self._name}: an offer was withdrawn in cycle {self.cycle}"
                 assert payload == self._offered, (
-                    f"{self._name}: a stalled payload changed from {self._offered:#x} to {payload:#x} in cycle {self.cycle}"
+                    f"{self._name}: a stalled payload changed from {self._offered:#x} to {payload:#x}"
                 )
             self._offered = payload if valid and not ready else None
             if valid and ready:

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 BAND_Z = 3.0
 """Half width of the binomial error band, in standard deviations."""
 
-MAX_POINTS = 400
-"""Most points of the picture; larger vocabularies are binned along the rank, finer where p is large."""
+LINEAR_POINTS = 1000
+"""Most points on a linear axis; larger vocabularies are averaged over equal runs of ranks."""
+
+LOG_STEP = 0.02
+"""On a log axis, a bin spans this fraction of its rank, at least one rank."""
 
 LINEAR_RATIO = 30.0
 """Log axes are used when the largest p exceeds the median p by more than this."""
@@ -36,12 +39,15 @@ def require_matplotlib() -> None:
         raise SpecError("plot", "matplotlib", "the package to be installed: pip install '.[report]'")
 
 
-def rank_bins(p: npt.NDArray[np.float64], points: int = MAX_POINTS) -> npt.NDArray[np.intp]:
-    """Start of each bin along the ranks: single ranks while there are few, then log-spaced; shape (bins + 1,)."""
-    if len(p) <= points:
-        return np.arange(len(p) + 1)
-    edges = np.unique(np.geomspace(1, len(p) + 1, points + 1).round().astype(np.intp)) - 1
-    return edges
+def rank_bins(vocab_size: int, *, log: bool) -> npt.NDArray[np.intp]:
+    """First rank (from 0) of each bin, and `vocab_size`: equal bins, or bins that widen with the rank."""
+    if not log:
+        width = -(-vocab_size // LINEAR_POINTS)
+        return np.append(np.arange(0, vocab_size, width), vocab_size)
+    edges = [0]
+    while edges[-1] < vocab_size:
+        edges.append(min(edges[-1] + max(1, int(LOG_STEP * edges[-1])), vocab_size))
+    return np.array(edges, dtype=np.intp)
 
 
 def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Tally, summary: Summary) -> None:
@@ -61,7 +67,8 @@ def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Ta
     from matplotlib.ticker import MaxNLocator
 
     order = np.argsort(-p, kind="stable")
-    edges = rank_bins(p)
+    log = bool(p.max() > LINEAR_RATIO * np.median(p)) and len(p) > 1
+    edges = rank_bins(len(p), log=log)
     width = np.diff(edges)
     n = max(tally.steps, 1)
     target, emitted, drafts, q = (
@@ -75,7 +82,6 @@ def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Ta
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9, 6), dpi=130, layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        log = p.max() > LINEAR_RATIO * np.median(p)
         floor = 0.3 / n / width.max() if log else 0.0
         low, high = ((target + sign * BAND_Z * sigma) / width for sign in (-1, 1))
         upper.fill_between(

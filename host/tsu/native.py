@@ -83,10 +83,11 @@ class NativeTsu:
         The library cannot be loaded, or was built from another hw.spec.
     """
 
+    _device: int | None = None  # on the class: `close` must work where the constructor failed
+
     def __init__(
         self, *, library: Path, capabilities: Capabilities, config: TsuConfig, seed: int = 0, mode: str | None = None
     ) -> None:
-        self._device: int | None = None
         self._capabilities = capabilities
         self._config = config
         self._mode = check_mode(config, mode)

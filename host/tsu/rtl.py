@@ -23,7 +23,7 @@ def rtl_library_path(config: TsuConfig) -> Path:
         Amaranth is not installed.
     """
     from sim.native.build import NativeBuildError
-    from sim.toolchain import ToolMissing
+    from sim.verilated.toolchain import ToolMissing
     from sim.verilated.library import rtl_library
 
     try:

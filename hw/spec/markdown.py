@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from . import commands, noise, psi_layout
+from . import commands, noise, psi_layout, registers
 from .config import PRESETS
 from .digest import spec_id
 
@@ -100,6 +100,14 @@ def psi_table() -> str:
     )
 
 
+def registers_table() -> str:
+    """Registers of 32 bits, read-only."""
+    return table(
+        ["address", "register", "meaning"],
+        [(register.address, f"`{name}`", register.meaning) for name, register in registers.REGISTERS.items()],
+    )
+
+
 def noise_table() -> str:
     """Noise generators that `--noise` names."""
     return table(
@@ -113,6 +121,7 @@ RENDERERS: dict[str, Callable[[], str]] = {
     "commands": commands_table,
     "status": status_table,
     "psi": psi_table,
+    "registers": registers_table,
     "noise": noise_table,
 }
 """Tables by the name that stands in a document's marker."""

@@ -32,7 +32,7 @@ def synthesise(runner: Runner, family: str, top: str, verilog_file: str) -> dict
 
     Raises SynthError when Yosys is missing, fails or exceeds the time limit.
     """
-    runner.run("yosys", "YOSYS", ["-q", "-p", synthesis_script(family, top, verilog_file)])
+    runner.run("yosys", "YOSYS", ["-p", synthesis_script(family, top, verilog_file)])
     return cell_counts((runner.folder / STAT_FILE).read_text(encoding="utf-8"))
 
 

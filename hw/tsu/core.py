@@ -73,7 +73,8 @@ class TsuCore(wiring.Component):
         m.submodules.loader = DomainRenamer(self._load_domain)(loader)
         m.submodules.scheduler = scheduler
         m.submodules.collector = collector
-        m.submodules.registers = registers = RegisterFile(config=config)
+        registers = RegisterFile(config=config)
+        m.submodules.registers = DomainRenamer(self._load_domain)(registers)
 
         connect(m, wiring.flipped(self.i_command), loader.i_command)
         connect(m, loader.o_status, wiring.flipped(self.o_status))

@@ -90,12 +90,14 @@ class Loader(wiring.Component):
         is_load = header.opcode == Opcode.LOAD
         draws = header.count != 0
 
+        in_use, quiet = Signal(2), Signal()
+        m.d.sync += [in_use.eq(self.bank_in_use), quiet.eq(self.quiet)]
         m.d.comb += [
             decoder.i_command.payload.eq(self.i_command.payload),
             decoder.i_command.valid.eq(self.i_command.valid),
             self.i_command.ready.eq(decoder.i_command.ready),
             decoder.gate.eq(
-                (~is_load | ~self.bank_in_use.bit_select(~bank, 1)) & ((header.opcode != Opcode.SEED) | self.quiet)
+                (~is_load | ~in_use.bit_select(~bank, 1)) & ((header.opcode != Opcode.SEED) | quiet)
             ),
             self.seeding.eq(decoder.seeding),
             self.seed_stb.eq(decoder.seed.stb),

@@ -38,12 +38,12 @@ def cache_folder(kind: str) -> Path:
 
 
 @cache
-def _compiler_version(command: tuple[str, ...]) -> str:
+def _compiler_version(compiler: Path) -> str:
     """What the compiler says of itself."""
     try:
-        return subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout
+        return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise NativeBuildError(f"the C++ compiler {command[0]} does not run: {error}") from error
+        raise NativeBuildError(f"the C++ compiler {compiler} does not run: {error}") from error
 
 
 @cache
@@ -109,7 +109,6 @@ def build_library(
     NativeBuildError
         The compiler failed, or the cache cannot be written.
     """
-    compiler = find_cxx()
     files = {path.name: path.read_text(encoding="utf-8") for path in (source, *headers)} | dict(generated)
 
     def compile_in(work: Path) -> Path:
@@ -124,8 +123,8 @@ def compiler_facts(flags: Sequence[str]) -> dict[str, str]:
     """What a compiled file depends on beside its sources: flags, compiler and processor."""
     compiler = find_cxx()
     return {
-        "flags": " ".join([*compiler, *flags]),
-        "compiler": _compiler_version(tuple(compiler)),
+        "flags": " ".join([str(compiler), *flags]),
+        "compiler": _compiler_version(compiler),
         "cpu": processor(),
     }
 
@@ -133,7 +132,7 @@ def compiler_facts(flags: Sequence[str]) -> dict[str, str]:
 def compile_library(work: Path, sources: Sequence[Path], *, flags: Sequence[str]) -> Path:
     """Compile sources to `work`/library.so with includes from `work`. Raises NativeBuildError."""
     compiler, built = find_cxx(), work / "library.so"
-    run_tool([*compiler, *flags, "-I", str(work), "-o", str(built), *map(str, sources)], what=sources[0].name)
+    run_tool([str(compiler), *flags, "-I", str(work), "-o", str(built), *map(str, sources)], what=sources[0].name)
     return built
 
 

@@ -2,13 +2,14 @@
 """C headers generated from hw.spec: the layouts, the configuration and the exp2 tables as the native code sees them."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from hw.spec import commands, exp2
 from hw.spec.config import TsuConfig
 from hw.spec.digest import spec_id
 from hw.spec.registers import REGISTERS
-from hw.spec.noise import GENERATORS, STATE_WORDS, WORD_BITS
+from hw.spec.noise import GENERATORS, STATE_WORDS, WORD_BITS, stream_states
 
 ABI_HEADER = Path(__file__).with_name("tsd_abi.h")
 """The hand-written prototypes that every native TSU implements."""
@@ -29,6 +30,11 @@ def macro_name(*parts: str) -> str:
 
 def _literal(value: int) -> str:
     return f"UINT64_C({value})" if value >> 31 else str(value)
+
+
+def _array(kind: str, name: str, values: Sequence[int]) -> list[str]:
+    rows = [", ".join(_literal(value) for value in values[i : i + 4]) for i in range(0, len(values), 4)]
+    return [f"static const {kind} {name}[{len(values)}] = {{", *(f"    {row}," for row in rows), "};", ""]
 
 
 def _field_macros(group: str, layout: Mapping[str, commands.Field]) -> dict[str, int]:
@@ -86,20 +92,22 @@ def config_macros(config: TsuConfig) -> dict[str, int]:
     return macros
 
 
+@cache
 def config_header(config: TsuConfig) -> str:
-    """Text of `tsd_config.h`: every constant that native code needs of hw.spec and of one configuration."""
+    """Text of `tsd_config.h`: every constant that native code needs of hw.spec and of one configuration.
+
+    Beside the macros it holds `tsd_reset_states`: the words of every noise stream of seed 0, as after reset.
+    """
     macros = layout_macros() | config_macros(config)
+    states = stream_states(config.noise, 0, config.noise_streams)
     lines = [_LICENSE, "/* Generated from hw/spec; do not edit. */", "#ifndef TSD_CONFIG_H", "#define TSD_CONFIG_H", ""]
     lines += ["#include <stdint.h>", ""]
     lines += [f"#define {name} {_literal(value)}" for name, value in macros.items()]
-    return "\n".join([*lines, "", "#endif", ""])
+    lines += ["", *_array("uint32_t", "tsd_reset_states", [word for state in states for word in state])]
+    return "\n".join([*lines, "#endif", ""])
 
 
-def _array(name: str, values: Sequence[int]) -> list[str]:
-    rows = [", ".join(_literal(value) for value in values[i : i + 4]) for i in range(0, len(values), 4)]
-    return [f"static const uint64_t {name}[{len(values)}] = {{", *(f"    {row}," for row in rows), "};", ""]
-
-
+@cache
 def exp2_header() -> str:
     """Text of `tsd_exp2.h`: the formats and coefficient tables of the exp2 unit."""
     formats = {
@@ -121,5 +129,5 @@ def exp2_header() -> str:
     lines += [f"#define {macro_name('exp2', name)} {value}" for name, value in formats.items()]
     lines += [""]
     for name, table in (("tsd_exp2_c0", exp2.C0), ("tsd_exp2_c1", exp2.C1), ("tsd_exp2_c2", exp2.C2)):
-        lines += _array(name, table)
+        lines += _array("uint64_t", name, table)
     return "\n".join([*lines, "#endif", ""])

@@ -18,7 +18,7 @@ extern "C" {
 
 typedef struct tsd_device tsd_device;
 
-/* A new device, reset: no table, no psi, and noise that a SEED command must set. NULL when memory is short. */
+/* A new device, reset: no table, no psi, the noise of seed 0. NULL when memory is short. */
 TSD_EXPORT tsd_device *tsd_open(void);
 
 /* Release a device; NULL is allowed. */

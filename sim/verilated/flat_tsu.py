@@ -2,21 +2,31 @@
 """The TSU with plain port names and open clocks, as the in-process simulator wants it."""
 
 from amaranth.back import verilog
-from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
+from amaranth.hdl import ClockDomain, DomainRenamer, Elaboratable, Module, Signal
+from amaranth.lib import fifo
 
 from hw.spec.config import TsuConfig
 from hw.tsu.core import TsuCore
+from hw.tsu.layouts import command_layout
 
 TOP_NAME = "tsu"
 """Name of the Verilog module."""
+
+COMMAND_FIFO_DEPTH = 4
+"""Command words between the port and the loader."""
 
 
 class FlatTsu(Elaboratable):
     """`TsuCore` behind single signals of at most 64 bits; streams lose their double underscores.
 
-    The clock domains have no reset: registers start from their initial values. The loader has a clock of its own,
-    `load_clk`, which the caller lets rise together with `clk` while a command is offered or `busy` is high: an idle
-    loader then costs nothing to simulate.
+    Made so that little logic hangs on the ports or is evaluated without need:
+
+    * The clock domains have no reset: registers start from their initial values.
+    * The loader has a clock of its own, `load_clk`, which the caller lets rise together with `clk` from the first word
+      of a command until its status has come; an idle loader costs nothing. Its inputs go through a small FIFO.
+    * `draw_enable` is registered: a beat is taken at each rising edge before which `draw_valid` is high, and an enable
+      that falls before an edge stops the beats after it.
+    * A status is taken as soon as `status_valid` is high.
 
     Parameters
     ----------
@@ -27,25 +37,26 @@ class FlatTsu(Elaboratable):
         self.core = TsuCore(config=config, load_domain="load")
         self.clocks = [ClockDomain("sync", reset_less=True), ClockDomain("load", reset_less=True)]
         self.clocks[0].clk.name = "clk"
+        self.command = Signal(command_layout())
+        self.command_valid, self.command_ready = Signal(), Signal()
+        self.draw_enable, self.draw_valid = Signal(), Signal()
         draws = self.core.o_draw.payload
         self.inputs = {
-            "command_data": self.core.i_command.payload.data,
-            "command_last": self.core.i_command.payload.last,
-            "command_valid": self.core.i_command.valid,
-            "status_ready": self.core.o_status.ready,
-            "draw_ready": self.core.o_draw.ready,
+            "command_data": self.command.data,
+            "command_last": self.command.last,
+            "command_valid": self.command_valid,
+            "draw_enable": self.draw_enable,
             "register_address": self.core.register_address,
         }
         self.outputs = {
-            "command_ready": self.core.i_command.ready,
+            "command_ready": self.command_ready,
             "status_valid": self.core.o_status.valid,
             "status_code": self.core.o_status.payload.code,
             "status_total": self.core.o_status.payload.total,
-            "draw_valid": self.core.o_draw.valid,
+            "draw_valid": self.draw_valid,
             "draw_keep": draws.keep,
             "draw_spread": draws.spread,
             "register_data": self.core.register_data,
-            "busy": self.core.busy,
         }
         for lane in range(config.lanes):
             self.outputs[f"token_{lane}"] = draws.draws[lane].token
@@ -57,7 +68,22 @@ class FlatTsu(Elaboratable):
         """Connect pins to the core."""
         m = Module()
         m.domains += self.clocks
-        m.submodules.core = self.core
+        m.submodules.core = core = self.core
+        commands = fifo.SyncFIFOBuffered(width=len(self.command.as_value()), depth=COMMAND_FIFO_DEPTH)
+        m.submodules.commands = DomainRenamer("load")(commands)
+        enabled = Signal()
+        m.d.sync += enabled.eq(self.draw_enable)
+        m.d.comb += [
+            commands.w_data.eq(self.command),
+            commands.w_en.eq(self.command_valid),
+            self.command_ready.eq(commands.w_rdy),
+            core.i_command.payload.eq(commands.r_data),
+            core.i_command.valid.eq(commands.r_rdy),
+            commands.r_en.eq(core.i_command.ready),
+            core.o_status.ready.eq(1),
+            core.o_draw.ready.eq(enabled),
+            self.draw_valid.eq(core.o_draw.valid & enabled),
+        ]
         m.d.comb += [value.eq(self.pins[name]) for name, value in self.inputs.items()]
         m.d.comb += [self.pins[name].eq(value) for name, value in self.outputs.items()]
         return m

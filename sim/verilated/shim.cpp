@@ -31,6 +31,17 @@ struct tsd_device {
         top.eval();
         ++cycles;
     }
+
+    // Up to n draws of the beat kept; returns how many.
+    uint64_t take_kept(uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads) {
+        uint64_t taken = 0;
+        for (; taken < n && kept_first < kept_end; ++taken, ++kept_first) {
+            tokens[taken] = kept_tokens[kept_first];
+            weights[taken] = kept_weights[kept_first];
+            spreads[taken] = kept_spreads[kept_first];
+        }
+        return taken;
+    }
 };
 
 static uint32_t read_register(tsd_device *device, unsigned address) {
@@ -45,7 +56,7 @@ extern "C" tsd_device *tsd_open(void) {
     Vtsu &top = device->top;
     top.clk = top.load_clk = 0;
     top.command_valid = top.command_last = top.command_data = 0;
-    top.status_ready = top.draw_ready = 0;
+    top.draw_enable = 0;
     top.register_address = 0;
     top.eval();
     return device.release();
@@ -77,27 +88,23 @@ extern "C" int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n
         return -1;
     }
     device->message = "no answer to a command: its bank or its noise is still needed by draws that were not taken";
-    top.draw_ready = 0;
-    top.status_ready = 1;
     while (device->cycles < end) {
         top.command_valid = sent < n;
         top.command_data = sent < n ? words[sent] : 0;
         top.command_last = sent + 1 == n;
         top.eval();
-        if (top.status_valid && sent == n) {
-            *status = top.status_code;
-            *total = top.status_total;
-            device->tick(true);
+        sent += top.command_valid && top.command_ready;
+        const bool answered = top.status_valid;
+        *status = top.status_code;
+        *total = top.status_total;
+        device->tick(true);
+        if (answered) {
             device->message = "no error";
             result = 0;
             break;
         }
-        sent += top.command_valid && top.command_ready;
-        device->tick(true);
     }
     top.command_valid = top.command_last = 0;
-    top.status_ready = 0;
-    top.eval();
     return result;
 }
 
@@ -106,33 +113,24 @@ extern "C" uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, 
     Vtsu &top = device->top;
     const uint64_t end = device->cycles + max_cycles;
     uint64_t taken = 0;
-    while (taken < n && device->kept_first < device->kept_end) {
-        const unsigned kept = device->kept_first++;
-        tokens[taken] = device->kept_tokens[kept];
-        weights[taken] = device->kept_weights[kept];
-        spreads[taken] = device->kept_spreads[kept];
-        ++taken;
+    taken += device->take_kept(n, tokens, weights, spreads);
+    if (taken < n) {
+        top.draw_enable = 1;
+        device->tick(false);
     }
-    top.draw_ready = 1;
-    top.eval();
-    while (taken + TSD_BEAT_LANES <= n && device->cycles < end) {
+    while (taken + 2 * TSD_BEAT_LANES <= n && device->cycles < end) {
         if (top.draw_valid) taken += tsd_copy_beat(top, tokens + taken, weights + taken, spreads + taken);
         device->tick(false);
     }
-    while (taken < n && device->cycles < end) {
+    while (top.draw_enable) {
         if (top.draw_valid) {
             device->kept_end = tsd_copy_beat(top, device->kept_tokens, device->kept_weights, device->kept_spreads);
-            for (device->kept_first = 0; device->kept_first < device->kept_end && taken < n; ++device->kept_first) {
-                tokens[taken] = device->kept_tokens[device->kept_first];
-                weights[taken] = device->kept_weights[device->kept_first];
-                spreads[taken] = device->kept_spreads[device->kept_first];
-                ++taken;
-            }
+            device->kept_first = 0;
+            taken += device->take_kept(n - taken, tokens + taken, weights + taken, spreads + taken);
         }
+        if (taken == n || device->cycles >= end) top.draw_enable = 0;
         device->tick(false);
     }
-    top.draw_ready = 0;
-    top.eval();
     device->message = taken < n ? "fewer draws than asked for within the cycle bound" : "no error";
     return taken;
 }

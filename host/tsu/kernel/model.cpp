@@ -51,13 +51,15 @@ struct Outcome {
 
 struct tsd_device {
   const char *message = "";
-  bool seeded = false, has_table = false, has_psi = false;
+  bool seeded = true, has_table = false, has_psi = false;
   uint32_t newest = 0;     // bank of the psi loaded last
   uint32_t next_lane = 0;  // lane of the next draw
   uint64_t table[TSD_TABLE_ENTRIES] = {};
   tsd::Lane lanes[TSD_LANES] = {};
   tsd::Bank banks[2] = {};
 
+  tsd_device() { start_lanes(tsd_reset_states); }
+  void start_lanes(const uint32_t *states);
   bool blocked(uint32_t opcode);
   tsd::Outcome execute(const uint32_t *words, uint32_t n);
   tsd::Outcome load(const uint32_t *words, uint32_t n);
@@ -67,6 +69,13 @@ struct tsd_device {
   uint64_t weight(unsigned distance, uint64_t mode, uint64_t ratio, uint64_t shift) const;
   void take(tsd::Bank *bank, uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads);
 };
+
+// Start every stream from its four words of state, stream 0 first, and begin at lane 0.
+void tsd_device::start_lanes(const uint32_t *states) {
+  for (uint32_t lane = 0; lane < TSD_LANES; lane++)
+    lanes[lane].seed(states + lane * TSD_NOISE_WORDS * TSD_STATE_WORDS);
+  next_lane = 0;
+}
 
 // Whether a command must wait for draws to be taken: a LOAD for a bank, a SEED for the noise.
 bool tsd_device::blocked(uint32_t opcode) {
@@ -155,6 +164,7 @@ tsd::Outcome tsd_device::draw(const uint32_t *words, uint32_t n) {
 tsd::Outcome tsd_device::load_table(const uint32_t *words, uint32_t n) {
   has_table = false;
   if (n != TSD_TABLE_COMMAND_WORDS) return {TSD_STATUS_BAD_LENGTH, 0};
+  if (!TSD_HAS_TABLE) return {TSD_STATUS_BAD_MODE, 0};
   for (uint32_t i = 0; i < TSD_TABLE_ENTRIES; i++) {
     const uint32_t *entry = words + 1 + i * TSD_TABLE_ENTRY_WORDS;
     table[i] = (entry[0] | uint64_t(entry[1]) << 32) & ((uint64_t(1) << TSD_WEIGHT_BITS) - 1);
@@ -172,9 +182,7 @@ tsd::Outcome tsd_device::seed(const uint32_t *words, uint32_t n) {
     for (uint32_t i = 0; i < TSD_STATE_WORDS; i++) any |= states[stream * TSD_STATE_WORDS + i];
     if (!any) return {TSD_STATUS_BAD_SEED, 0};
   }
-  for (uint32_t lane = 0; lane < TSD_LANES; lane++)
-    lanes[lane].seed(states + lane * TSD_NOISE_WORDS * TSD_STATE_WORDS);
-  next_lane = 0;
+  start_lanes(states);
   seeded = true;
   return {TSD_STATUS_OK, 0};
 }

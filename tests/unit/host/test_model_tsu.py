@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compiled model, bit for bit, against a slow sampler written here from docs/DESIGN_TSD.md sections 3 to 6."""
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 
 from host.psi.schema import Psi
 from host.tsu.base import Draws, TsuError
-from host.tsu.model import ModelTsu, model_library
+from host.tsu.model import CAPABILITIES, ModelTsu, model_library
 from host.tsu.native import NativeTsu
 from hw.spec.config import PRESETS, TsuConfig
 from hw.spec.exp2 import C0, C1, C2
@@ -170,11 +170,6 @@ def test_stream_does_not_depend_on_batches(config: TsuConfig) -> None:
     assert parts == expected[: len(parts)]
 
 
-def batches(tsu: ModelTsu, psi: Psi, count: int, size: int) -> Iterator[Draws]:
-    for _ in range(count):
-        yield tsu.sample(psi, size)
-
-
 def test_reseed_starts_the_stream_again() -> None:
     psi = random_psi(21, k=40, vocab=5000, tail=1.0)
     with ModelTsu(config=FOUR_LEAP, seed=99) as tsu, ModelTsu(config=FOUR_LEAP, seed=5) as other:
@@ -215,9 +210,7 @@ def test_library_of_another_configuration_is_refused() -> None:
         NativeTsu(library=model_library(TINY), capabilities=tsu.capabilities, config=DEFAULT)
 
 
-def test_missing_library_is_one_line(tmp_path) -> None:  # type: ignore[no-untyped-def]  # a pytest fixture
-    from host.tsu.model import CAPABILITIES
-
+def test_missing_library_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(TsuError, match="cannot load the TSU library") as caught:
         NativeTsu(library=tmp_path / "none.so", capabilities=CAPABILITIES, config=DEFAULT)
     assert "\n" not in str(caught.value)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the simulation of a bench: Amaranth to Verilog to a Verilated program, kept by content."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from amaranth.back import verilog
+from cocotb_tools.runner import get_runner
+
+from .bench_file import Bench, BenchError
+from .verilated.toolchain import Verilator, find_cxx
+
+TOP = "top"
+"""Name of the simulated Verilog module."""
+
+BUILD_ARGS = ["-Wno-lint", "-Wno-style", "-Wno-fatal", "--x-assign", "fast", "--x-initial", "fast", "-CFLAGS", "-O1"]
+"""Options of Verilator: a bench runs for seconds, so that a short build is worth more than a fast model."""
+
+TIMESCALE = ("1ns", "1ps")
+"""Unit and precision of simulated time."""
+
+BUILT_MARK = "built"
+"""File that is written when a build is complete."""
+
+RUNTIME_OBJECTS = "verilated*.o"
+"""Objects of Verilator's own runtime: the same for every bench, and most of a build's time."""
+
+
+def content_hash(*parts: str) -> str:
+    """Name of a build: 64 bits of the SHA-256 of what it is made from."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def copy_objects(source: Path, target: Path) -> None:
+    """Copy the runtime objects that `target` lacks; the copies are newer than their sources, as make wants them."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.glob(RUNTIME_OBJECTS)):
+        if not (target / path.name).is_file():
+            partial = target / f"{path.name}.{os.getpid()}"
+            shutil.copyfile(path, partial)
+            partial.replace(target / path.name)
+
+
+def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: bool) -> Path:
+    """Elaborate and compile a bench, unless that was done before; returns its build directory.
+
+    Raises
+    ------
+    BenchError
+        Verilator or the C++ compiler failed; its output is in `build.log` of the build directory.
+    """
+    source = verilog.convert(bench.toplevel(), name=TOP, emit_src=False)
+    tools = [verilator.version, str(find_cxx()), *BUILD_ARGS, *TIMESCALE, str(waves)]
+    directory = build_root / "benches" / content_hash(source, *tools)
+    runtime = build_root / "benches" / f"runtime-{content_hash(*tools)}"
+    if (directory / BUILT_MARK).is_file():
+        return directory
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    source_path = directory / f"{TOP}.v"
+    source_path.write_text(source)
+    copy_objects(runtime, directory)
+    log_path = directory / "build.log"
+    try:
+        get_runner("verilator").build(
+            sources=[source_path],
+            hdl_toplevel=TOP,
+            build_dir=directory,
+            build_args=BUILD_ARGS,
+            timescale=TIMESCALE,
+            waves=waves,
+            log_file=log_path,
+        )
+    except (RuntimeError, SystemExit) as error:
+        raise BenchError(f"build failed, see {log_path}") from error
+    copy_objects(directory, runtime)
+    (directory / BUILT_MARK).write_text(f"{bench.name}\n")
+    return directory
