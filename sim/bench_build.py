@@ -4,6 +4,7 @@
 import hashlib
 import os
 import shutil
+import time
 from pathlib import Path
 
 from amaranth.back import verilog
@@ -27,19 +28,27 @@ BUILT_MARK = "built"
 RUNTIME_OBJECTS = "verilated*.o"
 """Objects of Verilator's own runtime: the same for every bench, and most of a build's time."""
 
+VERILATION_LIMIT_S = 600
+"""Where Verilator needs longer for a bench, its runtime is compiled again: slower, not wrong."""
+
 
 def content_hash(*parts: str) -> str:
     """Name of a build: 64 bits of the SHA-256 of what it is made from."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def copy_objects(source: Path, target: Path) -> None:
-    """Copy the runtime objects that `target` lacks; the copies are newer than their sources, as make wants them."""
+def copy_objects(source: Path, target: Path, *, ahead_s: float) -> None:
+    """Copy the runtime objects that `target` lacks, dated `ahead_s` seconds ahead.
+
+    Make holds an object for stale when it is older than the makefile, which Verilator writes after the copy.
+    """
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.glob(RUNTIME_OBJECTS)):
         if not (target / path.name).is_file():
             partial = target / f"{path.name}.{os.getpid()}"
             shutil.copyfile(path, partial)
+            date = time.time() + ahead_s
+            os.utime(partial, (date, date))
             partial.replace(target / path.name)
 
 
@@ -61,7 +70,7 @@ def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: 
     directory.mkdir(parents=True)
     source_path = directory / f"{TOP}.v"
     source_path.write_text(source)
-    copy_objects(runtime, directory)
+    copy_objects(runtime, directory, ahead_s=VERILATION_LIMIT_S)
     log_path = directory / "build.log"
     try:
         get_runner("verilator").build(
@@ -75,6 +84,6 @@ def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: 
         )
     except (RuntimeError, SystemExit) as error:
         raise BenchError(f"build failed, see {log_path}") from error
-    copy_objects(directory, runtime)
+    copy_objects(directory, runtime, ahead_s=0)
     (directory / BUILT_MARK).write_text(f"{bench.name}\n")
     return directory

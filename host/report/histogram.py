@@ -21,11 +21,17 @@ if TYPE_CHECKING:
 BAND_Z = 3.0
 """Half width of the binomial error band, in standard deviations."""
 
-LINEAR_POINTS = 1000
-"""Most points on a linear axis; larger vocabularies are averaged over equal runs of ranks."""
+LINEAR_POINTS = (50, 1000)
+"""Fewest and most bins on a linear axis, where the vocabulary has as many: equal runs of ranks."""
+
+COUNTS_PER_POINT = 25
+"""Between those limits, a bin on a linear axis holds about this many samples."""
 
 LOG_STEP = 0.02
 """On a log axis, a bin spans this fraction of its rank, at least one rank."""
+
+FEW_POINTS = 60
+"""Up to this many bins, dots are drawn larger."""
 
 LINEAR_RATIO = 30.0
 """Log axes are used when the largest p exceeds the median p by more than this."""
@@ -39,10 +45,11 @@ def require_matplotlib() -> None:
         raise SpecError("plot", "matplotlib", "the package to be installed: pip install '.[report]'")
 
 
-def rank_bins(vocab_size: int, *, log: bool) -> npt.NDArray[np.intp]:
+def rank_bins(vocab_size: int, samples: int, *, log: bool) -> npt.NDArray[np.intp]:
     """First rank (from 0) of each bin, and `vocab_size`: equal bins, or bins that widen with the rank."""
     if not log:
-        width = -(-vocab_size // LINEAR_POINTS)
+        low, high = LINEAR_POINTS
+        width = -(-vocab_size // min(max(samples // COUNTS_PER_POINT, low), high))
         return np.append(np.arange(0, vocab_size, width), vocab_size)
     edges = [0]
     while edges[-1] < vocab_size:
@@ -68,7 +75,7 @@ def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Ta
 
     order = np.argsort(-p, kind="stable")
     log = bool(p.max() > LINEAR_RATIO * np.median(p)) and len(p) > 1
-    edges = rank_bins(len(p), log=log)
+    edges = rank_bins(len(p), tally.steps, log=log)
     width = np.diff(edges)
     n = max(tally.steps, 1)
     target, emitted, drafts, q = (
@@ -76,6 +83,7 @@ def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Ta
         for values in (p, tally.emitted, tally.drafts, law.probabilities())
     )
     rank = (edges[:-1] + 1 + edges[1:]) / 2
+    scale = 1 if len(rank) > FEW_POINTS else 4
     sigma = np.sqrt(target * (1 - target).clip(0) / n)
     values = summary.values
 
@@ -90,8 +98,8 @@ def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Ta
         )  # fmt: skip
         upper.step(rank, target / width, where="mid", color=TARGET_COLOUR, lw=1.1, label="target p")
         upper.step(rank, q / width, where="mid", color=DRAFT_COLOUR, lw=0.9, ls="--", label="draft law q = F_hw(psi)")
-        _dots(upper, rank, drafts / n / width, DRAFT_COLOUR, "drafts from the TSU", size=5)
-        _dots(upper, rank, emitted / n / width, EMITTED_COLOUR, "emitted after verification", size=8)
+        _dots(upper, rank, drafts / n / width, DRAFT_COLOUR, "drafts from the TSU", size=5 * scale)
+        _dots(upper, rank, emitted / n / width, EMITTED_COLOUR, "emitted after verification", size=8 * scale)
         if log:
             upper.set(xscale="log", yscale="log")
             positive = target[target > 0] / width[target > 0]
@@ -106,10 +114,12 @@ def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Ta
         score = (emitted[shown] / n - target[shown]) / sigma[shown]
         lower.axhspan(-BAND_Z, BAND_Z, color=TARGET_COLOUR, alpha=0.08, lw=0)
         lower.axhline(0, color=TARGET_COLOUR, lw=0.8)
-        _dots(lower, rank[shown], score, EMITTED_COLOUR, None, size=8)
+        _dots(lower, rank[shown], score, EMITTED_COLOUR, None, size=8 * scale)
         extent = max(4.5, 1.1 * float(np.abs(score).max())) if len(score) else 4.5
         lower.set(ylim=(-extent, extent), ylabel="residual\n(standard dev.)")
         lower.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if not log:
+            lower.xaxis.set_major_locator(MaxNLocator(integer=True))
         unit = "token" if width.max() == 1 else "token (binned)"
         lower.set_xlabel(f"rank of the {unit} by target probability")
         with whole_file(path) as file:

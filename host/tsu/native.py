@@ -38,8 +38,6 @@ _WORD_CYCLES = 64
 _DRAW_CYCLES = 64
 """Cycles allowed for each draw; a candidate is accepted with probability above 1/4 in every configuration."""
 
-_POINTERS = {name: ctypes.c_void_p for name in ("tokens", "weights", "spreads")}
-
 
 def _open_library(path: Path) -> ctypes.CDLL:
     """The library with the prototypes of sim/native/tsd_abi.h."""
@@ -56,7 +54,7 @@ def _open_library(path: Path) -> ctypes.CDLL:
     library.tsd_command.restype = ctypes.c_int
     library.tsd_command.argtypes = [handle, ctypes.c_void_p, u32, u64, out32, out64]
     library.tsd_draws.restype = u64
-    library.tsd_draws.argtypes = [handle, u64, *_POINTERS.values(), u64]
+    library.tsd_draws.argtypes = [handle, u64, *[ctypes.c_void_p] * 3, u64]
     library.tsd_message.restype, library.tsd_message.argtypes = ctypes.c_char_p, [handle]
     return library
 

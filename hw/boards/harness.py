@@ -11,8 +11,7 @@ class SynthHarness(wiring.Component):
 
     Pins and core inputs are registered, and core outputs meet one XOR before a register, so that no path through
     a pin bounds the clock. Each output bit enters a shift chain at its own place: equal bits cannot cancel, and
-    synthesis can remove nothing of the core. An input word that the core has not taken when the next one is
-    presented is overwritten.
+    synthesis can remove nothing of the core. While an input stream waits for the core, the shift register stands still.
 
     Parameters
     ----------
@@ -22,14 +21,14 @@ class SynthHarness(wiring.Component):
     Members
     -------
     data_bit : In(1)    next bit of the input shift register, first bit lowest
-    shift_stb : In(1)   take `data_bit`
-    word_stb : In(1)    present the shift register to the core (`input_layout` names its bits)
+    shift_stb : In(1)   take `data_bit`; ignored while an input stream is valid
+    word_stb : In(1)    make each input stream valid whose valid bit is set (`input_layout` names the bits)
     hold : In(1)        back-pressure on every output stream
     signature_bit : Out(1)   end of the chain: s[i] <= s[i-1] ^ output[i]
 
     Latency      an output reaches `signature_bit` after 1 to `output_bits` cycles
     Throughput   one transfer per cycle on every output stream while `hold` is low
-    Reset        no word presented, chain zero
+    Reset        no input stream valid, chain zero
     """
 
     PIN_NAMES = ("data_bit", "shift_stb", "word_stb", "hold", "signature_bit")
@@ -80,18 +79,23 @@ class SynthHarness(wiring.Component):
             m.d.comb += ready.eq(~hold)
 
         shift = Signal(sum(self.input_layout.values()))
-        with m.If(shift_stb):
-            m.d.sync += shift.eq(Cat(shift[1:], data_bit))
+        valids: list[Value] = []
         low = 0
         for name, port in self._inputs.items():
-            register = Signal(len(port), name=name.replace(".", "_"))
-            m.d.comb += port.eq(register)
-            if name in self._taken:
-                with m.If(self._taken[name]):
-                    m.d.sync += register.eq(0)
-            with m.If(word_stb):
-                m.d.sync += register.eq(shift[low : low + len(port)])
+            bits = shift[low : low + len(port)]
             low += len(port)
+            if name not in self._taken:
+                m.d.comb += port.eq(bits)
+                continue
+            valid = Signal(name=name.replace(".", "_"))
+            valids.append(valid)
+            m.d.comb += port.eq(valid)
+            with m.If(self._taken[name]):
+                m.d.sync += valid.eq(0)
+            with m.If(word_stb):
+                m.d.sync += valid.eq(bits)
+        with m.If(shift_stb & ~Cat(valids).any()):
+            m.d.sync += shift.eq(Cat(shift[1:], data_bit))
 
         chain = Signal(self.output_bits)
         m.d.sync += chain.eq(Cat(self._outputs.values()) ^ (chain << 1))

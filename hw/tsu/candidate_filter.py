@@ -2,12 +2,12 @@
 """Turns noise words into accepted candidates."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
-from .layouts import candidate_layout, params_layout
+from .layouts import candidate_signature, params_signature
 from .multiplier import PipelinedMultiplier
 from .pbit import PBit
 
@@ -24,10 +24,10 @@ class CandidateFilter(wiring.Component):
 
     Members
     -------
-    i : In(valid, uniform, tail_word)
-    params : In(params_layout), bank : In(1)    stable while candidates are inside
-    o : Out(candidate_layout)                   `valid` for accepted candidates
-    accept_stb, reject_stb : Out(1)             one of them, once for each candidate
+    valid, uniform, tail_word : In       one candidate
+    params : In(params), bank : In(1)    stable while candidates are inside
+    o : Out(candidate)                   `valid` for accepted candidates
+    accept_stb, reject_stb : Out(1)      one of them, once for each candidate
     Latency      `latency_cycles`
     Throughput   one candidate per cycle
     """
@@ -38,12 +38,12 @@ class CandidateFilter(wiring.Component):
         self.latency_cycles = self._multiply_stages + 1
         super().__init__(
             {
-                "i": In(
-                    data.StructLayout({"valid": 1, "uniform": config.uniform_bits, "tail_word": config.tail_noise_bits})
-                ),
-                "params": In(params_layout(config)),
+                "valid": In(1),
+                "uniform": In(config.uniform_bits),
+                "tail_word": In(config.tail_noise_bits),
+                "params": In(params_signature(config)),
                 "bank": In(1),
-                "o": Out(candidate_layout(config)),
+                "o": Out(candidate_signature(config)),
                 "accept_stb": Out(1),
                 "reject_stb": Out(1),
             }
@@ -55,38 +55,31 @@ class CandidateFilter(wiring.Component):
         m.submodules.multiplier = multiplier = PipelinedMultiplier(
             a_bits=config.tail_noise_bits, b_bits=config.id_bits, stages=self._multiply_stages
         )
-        m.d.comb += [multiplier.a.eq(self.i.tail_word), multiplier.b.eq(self.params.spread)]
+        m.d.comb += [multiplier.a.eq(self.tail_word), multiplier.b.eq(self.params.spread)]
 
         m.submodules.reject_pbit = reject_pbit = PBit(width=config.uniform_bits)
         m.submodules.tail_pbit = tail_pbit = PBit(width=config.uniform_bits)
         m.d.comb += [
-            reject_pbit.value.eq(self.i.uniform),
+            reject_pbit.value.eq(self.uniform),
             reject_pbit.threshold.eq(self.params.reject_threshold),
-            tail_pbit.value.eq(self.i.uniform),
+            tail_pbit.value.eq(self.uniform),
             tail_pbit.threshold.eq(self.params.tail_threshold),
         ]
-        decided = data.StructLayout({"valid": 1, "over": 1, "tail": 1, "uniform": config.uniform_bits})
-        stage = Signal(decided)
-        m.d.sync += [
-            stage.valid.eq(self.i.valid),
-            stage.over.eq(reject_pbit.fires),
-            stage.tail.eq(tail_pbit.fires),
-            stage.uniform.eq(self.i.uniform),
-        ]
-        for _ in range(self._multiply_stages - 1):
-            following = Signal(decided)
-            m.d.sync += following.eq(stage)
-            stage = following
+        valid, over, tail, uniform = self.valid, reject_pbit.fires, tail_pbit.fires, self.uniform
+        for stage in range(self._multiply_stages):
+            beside = [Signal.like(value, name=f"stage_{stage}") for value in (valid, over, tail, uniform)]
+            m.d.sync += [a.eq(b) for a, b in zip(beside, (valid, over, tail, uniform), strict=True)]
+            valid, over, tail, uniform = beside
 
         low = multiplier.product[: config.tail_noise_bits]
         index = multiplier.product[config.tail_noise_bits :]
         accept = Signal()
-        m.d.comb += accept.eq(~stage.over & (low >= self.params.tail_reject))
+        m.d.comb += accept.eq(~over & (low >= self.params.tail_reject))
+        m.d.comb += [self.accept_stb.eq(valid & accept), self.reject_stb.eq(valid & ~accept)]
         m.d.sync += [
-            self.o.valid.eq(stage.valid & accept),
+            self.o.valid.eq(self.accept_stb),
             self.o.bank.eq(self.bank),
-            self.o.tail.eq(stage.tail),
-            self.o.value.eq(Mux(stage.tail, index + 1, stage.uniform)),
+            self.o.tail.eq(tail),
+            self.o.value.eq(Mux(tail, index + 1, uniform)),
         ]
-        m.d.comb += [self.accept_stb.eq(stage.valid & accept), self.reject_stb.eq(stage.valid & ~accept)]
         return m

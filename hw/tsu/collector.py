@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
-from .layouts import COUNT_BITS, beat_layout, job_layout, params_layout, result_layout
+from .layouts import COUNT_BITS, beat_signature, job_layout, params_signature, result_signature
 
 JOB_DEPTH = 4
 """Jobs whose draws may be outstanding behind the one being collected."""
@@ -25,11 +25,11 @@ class Collector(wiring.Component):
 
     Members
     -------
-    i_result : lanes x In(stream)
+    i_result : lanes x In(result)
     i_job : In(stream(job))            jobs in the order in which the lanes were started
-    params : In(2 banks of params)     for the tail weight and V - K
+    params : 2 banks x In(params)      for the tail weight and V - K
     restart_stb : In(1)                begin at lane 0 again (only while no job is outstanding)
-    o_draw : Out(stream(beat))
+    o_beat : Out(beat)
     done_stb : Out(1), done_bank : Out(1)      the last beat of a job of that bank has left
     Latency      1 cycle from the last result of a beat
     Throughput   one beat per cycle
@@ -39,11 +39,11 @@ class Collector(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "i_result": In(stream.Signature(result_layout(config))).array(config.lanes),
+                "i_result": In(result_signature(config)).array(config.lanes),
                 "i_job": In(stream.Signature(job_layout())),
-                "params": In(data.ArrayLayout(params_layout(config), 2)),
+                "params": In(params_signature(config)).array(2),
                 "restart_stb": In(1),
-                "o_draw": Out(stream.Signature(beat_layout(config))),
+                "o_beat": Out(beat_signature(config)),
                 "done_stb": Out(1),
                 "done_bank": Out(1),
             }
@@ -73,7 +73,7 @@ class Collector(wiring.Component):
             ]
 
         send = Signal()
-        m.d.comb += send.eq(active & (~keep | available).all() & (~self.o_draw.valid | self.o_draw.ready))
+        m.d.comb += send.eq(active & (~keep | available).all() & (~self.o_beat.valid | self.o_beat.ready))
         for lane in range(lanes):
             m.d.comb += self.i_result[lane].ready.eq(send & keep[lane])
         with m.If(send):
@@ -87,30 +87,27 @@ class Collector(wiring.Component):
             m.d.sync += [active.eq(jobs.r_rdy), job.eq(following), left.eq(following.count)]
         m.d.comb += [self.done_stb.eq(send & ends), self.done_bank.eq(job.bank)]
 
-        params = Mux(job.bank, self.params[1].as_value(), self.params[0].as_value())
-        self._send(m, send, ends, keep, job, data.View(params_layout(self._config), params))
+        self._send(m, send, ends, keep, job)
         return m
 
-    def _send(
-        self, m: Module, send: Signal, ends: Signal, keep: Signal, job: data.View, params: data.View
-    ) -> None:
+    def _send(self, m: Module, send: Signal, ends: Signal, keep: Signal, job: data.View) -> None:
         """Register one beat."""
-        beat = self.o_draw.payload
+        beat = self.o_beat
+        low, high = self.params
+        tail_weight = Mux(job.bank, high.tail_weight, low.tail_weight)
         with m.If(send):
             m.d.sync += [
+                beat.valid.eq(1),
                 beat.keep.eq(keep),
-                beat.spread.eq(params.spread),
+                beat.spread.eq(Mux(job.bank, high.spread, low.spread)),
                 beat.tag.eq(job.tag),
                 beat.last.eq(ends),
             ]
-            for lane in range(self._config.lanes):
-                result = self.i_result[lane].payload
+            for result, draw in zip(self.i_result, beat.draws, strict=True):
                 m.d.sync += [
-                    beat.draws[lane].token.eq(result.token),
-                    beat.draws[lane].weight.eq(Mux(result.tail, params.tail_weight, result.weight)),
-                    beat.draws[lane].tail.eq(result.tail),
+                    draw.token.eq(result.token),
+                    draw.weight.eq(Mux(result.tail, tail_weight, result.weight)),
+                    draw.tail.eq(result.tail),
                 ]
-        with m.If(send):
-            m.d.sync += self.o_draw.valid.eq(1)
-        with m.Elif(self.o_draw.ready):
-            m.d.sync += self.o_draw.valid.eq(0)
+        with m.Elif(beat.ready):
+            m.d.sync += beat.valid.eq(0)

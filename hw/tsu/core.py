@@ -39,6 +39,7 @@ class TsuCore(wiring.Component):
     i_command : In(stream(word, last))
     o_status : Out(stream(status))       one for each command, in order
     o_draw : Out(stream(beat))           draws, in order
+    beat                                 what `o_draw` carries, as separate signals: faster to simulate
     register_address : In(4), register_data : Out(32)      see hw.spec.registers
     busy : Out(1)                        the loader is executing a command
     i_noise : lanes x In(stream)         only with external_noise
@@ -53,7 +54,9 @@ class TsuCore(wiring.Component):
         self._load_domain = load_domain
         self._external_noise = external_noise
         self._lanes = [Lane(config=config) for _ in range(config.lanes)]
+        self._collector = Collector(config=config)
         self.latency_cycles = self._lanes[0].latency_cycles + 1
+        self.beat = self._collector.o_beat
         ports = {
             "i_command": In(stream.Signature(command_layout())),
             "o_status": Out(stream.Signature(status_layout())),
@@ -69,7 +72,7 @@ class TsuCore(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        loader, scheduler, collector = Loader(config=config), Scheduler(config=config), Collector(config=config)
+        loader, scheduler, collector = Loader(config=config), Scheduler(config=config), self._collector
         m.submodules.loader = DomainRenamer(self._load_domain)(loader)
         m.submodules.scheduler = scheduler
         m.submodules.collector = collector
@@ -80,12 +83,26 @@ class TsuCore(wiring.Component):
         connect(m, loader.o_status, wiring.flipped(self.o_status))
         connect(m, loader.o_job, scheduler.i_job)
         connect(m, scheduler.o_job, collector.i_job)
-        connect(m, collector.o_draw, wiring.flipped(self.o_draw))
+        beat = self.beat
+        packed = self.o_draw.payload
+        m.d.comb += [
+            self.o_draw.valid.eq(beat.valid),
+            beat.ready.eq(self.o_draw.ready),
+            packed.keep.eq(beat.keep),
+            packed.spread.eq(beat.spread),
+            packed.tag.eq(beat.tag),
+            packed.last.eq(beat.last),
+        ]
+        for packed_draw, draw in zip(packed.draws, beat.draws, strict=True):
+            m.d.comb += [
+                packed_draw.token.eq(draw.token),
+                packed_draw.weight.eq(draw.weight),
+                packed_draw.tail.eq(draw.tail),
+            ]
         m.d.comb += [
             self.busy.eq(loader.busy),
             loader.bank_in_use.eq(scheduler.bank_in_use),
             loader.quiet.eq(scheduler.quiet),
-            collector.params.eq(loader.params),
             scheduler.done_stb.eq(collector.done_stb),
             scheduler.done_bank.eq(collector.done_bank),
             scheduler.restart_stb.eq(loader.restart_stb),
@@ -94,14 +111,17 @@ class TsuCore(wiring.Component):
             registers.refused_stb.eq(loader.refused_stb),
             self.register_data.eq(registers.data),
         ]
+        for bank in range(2):
+            connect(m, loader.params[bank], collector.params[bank])
         for index, lane in enumerate(self._lanes):
             m.submodules[f"lane_{index}"] = lane
             connect(m, lane.o_result, collector.i_result[index])
+            connect(m, loader.o_tree_write, lane.i_tree_write)
+            connect(m, loader.o_leaf_write, lane.i_leaf_write)
+            for bank in range(2):
+                connect(m, loader.params[bank], lane.params[bank])
             m.d.comb += [
                 lane.start.eq(scheduler.start[index]),
-                lane.params.eq(loader.params),
-                lane.i_tree_write.eq(loader.o_tree_write),
-                lane.i_leaf_write.eq(loader.o_leaf_write),
                 scheduler.idle[index].eq(lane.idle),
             ]
         if self._external_noise:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shapes of the words that travel between the TSU's components. Widths follow from `TsuConfig`."""
 
-from amaranth.lib import data
+from amaranth.hdl import Module, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
 
 from hw.spec.commands import TABLE_ENTRIES
 from hw.spec.config import TsuConfig
@@ -29,9 +31,25 @@ def status_layout() -> data.StructLayout:
     return data.StructLayout({"tag": TAG_BITS, "opcode": 8, "code": 8, "total": STATUS_TOTAL_BITS})
 
 
-def result_layout(config: TsuConfig) -> data.StructLayout:
-    """One draw as a lane hands it over; the weight of a tail token is filled in by the collector."""
-    return data.StructLayout({"token": config.id_bits, "weight": config.weight_bits, "tail": 1})
+def ticket_layout(config: TsuConfig) -> data.StructLayout:
+    """What the tree found: the leaf of a head draw in `index`, or the token of a tail draw."""
+    return data.StructLayout({"bank": 1, "tail": 1, "index": config.id_bits})
+
+
+def result_signature(config: TsuConfig) -> wiring.Signature:
+    """One draw as a lane hands it over; the weight of a tail token is filled in by the collector.
+
+    Separate members with a handshake of their own: simulators handle signals of up to 64 bits fastest.
+    """
+    return wiring.Signature(
+        {
+            "token": Out(config.id_bits),
+            "weight": Out(config.weight_bits),
+            "tail": Out(1),
+            "valid": Out(1),
+            "ready": In(1),
+        }
+    )
 
 
 def draw_layout(config: TsuConfig) -> data.StructLayout:
@@ -56,13 +74,29 @@ def beat_layout(config: TsuConfig) -> data.StructLayout:
     )
 
 
+def beat_signature(config: TsuConfig) -> wiring.Signature:
+    """The beat of `beat_layout` as separate members, for the inside of the TSU: see `result_signature`."""
+    draw = wiring.Signature({name: Out(field.shape) for name, field in draw_layout(config)})
+    return wiring.Signature(
+        {
+            "draws": Out(draw).array(config.lanes),
+            "keep": Out(config.lanes),
+            "spread": Out(config.id_bits),
+            "tag": Out(TAG_BITS),
+            "last": Out(1),
+            "valid": Out(1),
+            "ready": In(1),
+        }
+    )
+
+
 def job_layout() -> data.StructLayout:
     """`count` draws to make from bank `bank` on behalf of command `tag`."""
     return data.StructLayout({"bank": 1, "count": COUNT_BITS, "tag": TAG_BITS})
 
 
-def params_layout(config: TsuConfig) -> data.StructLayout:
-    """What a lane needs of a psi beside the memories. Thresholds are stored less one: a p-bit fires on u > t.
+def params_signature(config: TsuConfig) -> wiring.Signature:
+    """What a lane needs of one bank's psi beside the memories. Thresholds are stored less one: a p-bit fires on u > t.
 
     reject_threshold   c Z - 1
     tail_threshold     c C_K - 1
@@ -71,40 +105,69 @@ def params_layout(config: TsuConfig) -> data.StructLayout:
     rank_last          id_(K-1) - (K-1)
     tail_weight        T
     """
-    return data.StructLayout(
+    return wiring.Signature(
         {
-            "reject_threshold": config.uniform_bits,
-            "tail_threshold": config.uniform_bits,
-            "spread": config.id_bits,
-            "tail_reject": config.id_bits,
-            "rank_last": config.id_bits,
-            "tail_weight": config.total_bits,
+            "reject_threshold": Out(config.uniform_bits),
+            "tail_threshold": Out(config.uniform_bits),
+            "spread": Out(config.id_bits),
+            "tail_reject": Out(config.id_bits),
+            "rank_last": Out(config.id_bits),
+            "tail_weight": Out(config.total_bits),
         }
     )
 
 
-def tree_write_layout(config: TsuConfig) -> data.StructLayout:
-    """Write of one threshold: boundary `boundary` (1 .. k_max - 1) of the weight tree, or of the rank tree (`rank`)."""
-    return data.StructLayout(
-        {"stb": 1, "bank": 1, "rank": 1, "boundary": config.depth, "threshold": config.uniform_bits}
+def tree_write_signature(config: TsuConfig) -> wiring.Signature:
+    """Write of one threshold: boundary 1 .. k_max - 1 of the weight tree, or of the rank tree (`rank`)."""
+    return wiring.Signature(
+        {
+            "stb": Out(1),
+            "bank": Out(1),
+            "rank": Out(1),
+            "boundary": Out(config.depth),
+            "threshold": Out(config.uniform_bits),
+        }
     )
 
 
-def leaf_write_layout(config: TsuConfig) -> data.StructLayout:
+def leaf_write_signature(config: TsuConfig) -> wiring.Signature:
     """Write of one leaf: the id when it arrives, its weight when the weight engine has it."""
-    return data.StructLayout(
+    return wiring.Signature(
         {
-            "bank": 1,
-            "id_stb": 1,
-            "id_index": config.depth,
-            "id": config.id_bits,
-            "weight_stb": 1,
-            "weight_index": config.depth,
-            "weight": config.weight_bits,
+            "bank": Out(1),
+            "id_stb": Out(1),
+            "id_index": Out(config.depth),
+            "id": Out(config.id_bits),
+            "weight_stb": Out(1),
+            "weight_index": Out(config.depth),
+            "weight": Out(config.weight_bits),
         }
     )
 
 
-def candidate_layout(config: TsuConfig) -> data.StructLayout:
-    """A candidate on its way down the tree: u for a head draw, r + 1 for a tail draw, compared with `>`."""
-    return data.StructLayout({"valid": 1, "bank": 1, "tail": 1, "value": config.uniform_bits})
+def candidate_signature(config: TsuConfig, *, path_bits: int = 0) -> wiring.Signature:
+    """A candidate on its way down the tree, and the path it has taken.
+
+    `value` is u for a head draw and r + 1 for a tail draw; both are compared with `>`.
+    """
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "bank": Out(1),
+            "tail": Out(1),
+            "value": Out(config.uniform_bits),
+            "path": Out(path_bits),
+        }
+    )
+
+
+def members(interface: object) -> list[tuple[str, Value]]:
+    """Names and signals of the members of an interface, in the order of its signature."""
+    return [(path[-1], value) for path, _, value in interface.signature.flatten(interface)]
+
+
+def registered(m: Module, source: object, *, name: str) -> object:
+    """A copy of the signals of an input port, one cycle later, ready to be connected to another input."""
+    copy = wiring.PureInterface(source.signature.flip(), path=(name,))
+    m.d.sync += [target.eq(value) for (_, target), (_, value) in zip(members(copy), members(source), strict=True)]
+    return copy

@@ -2,7 +2,7 @@
 """Executes commands: fills the free bank with a psi, queues draws, replaces table and seeds."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec import exp2
@@ -13,10 +13,11 @@ from .command_decoder import CommandDecoder
 from .layouts import (
     command_layout,
     job_layout,
-    leaf_write_layout,
-    params_layout,
+    leaf_write_signature,
+    members,
+    params_signature,
     status_layout,
-    tree_write_layout,
+    tree_write_signature,
 )
 from .psi_checker import PsiChecker
 from .serial_divider import SerialDivider
@@ -59,9 +60,9 @@ class Loader(wiring.Component):
                 "o_job": Out(stream.Signature(job_layout())),
                 "bank_in_use": In(2),
                 "quiet": In(1),
-                "params": Out(data.ArrayLayout(params_layout(config), 2)),
-                "o_tree_write": Out(tree_write_layout(config)),
-                "o_leaf_write": Out(leaf_write_layout(config)),
+                "params": Out(params_signature(config)).array(2),
+                "o_tree_write": Out(tree_write_signature(config)),
+                "o_leaf_write": Out(leaf_write_signature(config)),
                 "seeding": Out(1),
                 "seed_stb": Out(1),
                 "o_seed": Out(32),
@@ -181,15 +182,16 @@ class Loader(wiring.Component):
             with m.State("BUILD"):
                 with m.If(~builder.busy & ~tail_divider.busy):
                     m.d.sync += [psi_loaded.eq(1), bank.eq(~bank), total.eq(checker.total)]
-                    loaded = self.params[~bank]
-                    m.d.sync += [
-                        loaded.reject_threshold.eq(builder.reject_threshold),
-                        loaded.tail_threshold.eq(builder.tail_threshold),
-                        loaded.spread.eq(checker.spread),
-                        loaded.tail_reject.eq(Mux(checker.spread > 1, tail_divider.remainder, 0)),
-                        loaded.rank_last.eq(checker.rank),
-                        loaded.tail_weight.eq(header.tail_weight),
-                    ]
+                    for number, loaded in enumerate(self.params):
+                        with m.If(bank != number):
+                            m.d.sync += [
+                                loaded.reject_threshold.eq(builder.reject_threshold),
+                                loaded.tail_threshold.eq(builder.tail_threshold),
+                                loaded.spread.eq(checker.spread),
+                                loaded.tail_reject.eq(Mux(checker.spread > 1, tail_divider.remainder, 0)),
+                                loaded.rank_last.eq(checker.rank),
+                                loaded.tail_weight.eq(header.tail_weight),
+                            ]
                     m.next = "RESPOND"
                     with m.If(draws):
                         m.next = "QUEUE"
@@ -254,5 +256,6 @@ class Loader(wiring.Component):
                 self.o_tree_write.threshold.eq((decoder.entry.id - decoder.entry.index)[: config.id_bits]),
             ]
         with m.Else():
-            m.d.comb += self.o_tree_write.eq(builder.o_write)
+            write, built = self.o_tree_write, builder.o_write
+            m.d.comb += [target.eq(value) for (_, target), (_, value) in zip(members(write), members(built), strict=True)]
         return pending.any() | decoder.entry.stb | checker.o_distance.valid

@@ -2,13 +2,13 @@
 """One level of the p-bit tree: a threshold memory and one p-bit."""
 
 from amaranth.hdl import Cat, Module, Signal, unsigned
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
-from .layouts import candidate_layout, tree_write_layout
+from .layouts import candidate_signature, registered, tree_write_signature
 from .pbit import PBit
 
 
@@ -27,9 +27,9 @@ class PBitLevel(wiring.Component):
 
     Members
     -------
-    i : In(candidate + path of `level` bits)
-    o : Out(candidate + path of `level + 1` bits)
-    i_write : In(tree_write_layout)
+    i : In(candidate, path of `level` bits)
+    o : Out(candidate, path of `level + 1` bits)
+    i_write : In(tree_write)
     Latency      config.level_stages
     Throughput   one candidate per cycle
     """
@@ -37,12 +37,11 @@ class PBitLevel(wiring.Component):
     def __init__(self, *, config: TsuConfig, level: int) -> None:
         self._config = config
         self._level = level
-        candidate = candidate_layout(config)
         super().__init__(
             {
-                "i": In(data.StructLayout({"candidate": candidate, "path": level})),
-                "o": Out(data.StructLayout({"candidate": candidate, "path": level + 1})),
-                "i_write": In(tree_write_layout(config)),
+                "i": In(candidate_signature(config, path_bits=level)),
+                "o": Out(candidate_signature(config, path_bits=level + 1)),
+                "i_write": In(tree_write_signature(config)),
             }
         )
 
@@ -62,20 +61,22 @@ class PBitLevel(wiring.Component):
 
         stages = config.level_stages
         read = memory.read_port(domain="comb" if stages == 1 else "sync")
-        m.d.comb += read.addr.eq(Cat(self.i.path, self.i.candidate.tail, self.i.candidate.bank))
+        m.d.comb += read.addr.eq(Cat(self.i.path, self.i.tail, self.i.bank))
         threshold, at_pbit = read.data, self.i
         if stages >= 2:
-            at_pbit = Signal.like(self.i)
-            m.d.sync += at_pbit.eq(self.i)
+            at_pbit = registered(m, self.i, name="at_memory")
         if stages >= 3:
-            registered, delayed = Signal(config.uniform_bits), Signal.like(self.i)
-            m.d.sync += [registered.eq(threshold), delayed.eq(at_pbit)]
-            threshold, at_pbit = registered, delayed
+            threshold = Signal(config.uniform_bits)
+            m.d.sync += threshold.eq(read.data)
+            at_pbit = registered(m, at_pbit, name="at_threshold")
 
         m.submodules.pbit = pbit = PBit(width=config.uniform_bits)
-        m.d.comb += [pbit.value.eq(at_pbit.candidate.value), pbit.threshold.eq(threshold)]
+        m.d.comb += [pbit.value.eq(at_pbit.value), pbit.threshold.eq(threshold)]
         m.d.sync += [
-            self.o.candidate.eq(at_pbit.candidate),
+            self.o.valid.eq(at_pbit.valid),
+            self.o.bank.eq(at_pbit.bank),
+            self.o.tail.eq(at_pbit.tail),
+            self.o.value.eq(at_pbit.value),
             self.o.path.eq(Cat(pbit.fires, at_pbit.path)),
         ]
         return m

@@ -2,12 +2,12 @@
 """The pipelined p-bit tree."""
 
 from amaranth.hdl import Module
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect
 
 from hw.spec.config import TsuConfig
 
-from .layouts import candidate_layout, tree_write_layout
+from .layouts import candidate_signature, tree_write_signature
 from .pbit_level import PBitLevel
 
 
@@ -26,7 +26,7 @@ class PBitTree(wiring.Component):
     -------
     i : In(candidate)
     o : Out(candidate, path)      path: the leaf, MSB decided first
-    i_write : In(tree_write_layout)
+    i_write : In(tree_write)
     Latency      config.depth * config.level_stages
     Throughput   one candidate per cycle
     Golden       host.golden.exact.draft_law (law), docs/DESIGN_TSD.md section 5 (draw)
@@ -37,20 +37,20 @@ class PBitTree(wiring.Component):
         self.latency_cycles = config.depth * config.level_stages
         super().__init__(
             {
-                "i": In(candidate_layout(config)),
-                "o": Out(data.StructLayout({"candidate": candidate_layout(config), "path": config.depth})),
-                "i_write": In(tree_write_layout(config)),
+                "i": In(candidate_signature(config)),
+                "o": Out(candidate_signature(config, path_bits=config.depth)),
+                "i_write": In(tree_write_signature(config)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        previous = None
+        at_level = wiring.flipped(self.i)
         for index in range(self._config.depth):
             level = PBitLevel(config=self._config, level=index)
             m.submodules[f"level_{index}"] = level
-            m.d.comb += level.i_write.eq(self.i_write)
-            m.d.comb += level.i.eq(previous) if previous is not None else level.i.candidate.eq(self.i)
-            previous = level.o
-        m.d.comb += self.o.eq(previous)
+            connect(m, wiring.flipped(self.i_write), level.i_write)
+            connect(m, at_level, level.i)
+            at_level = level.o
+        connect(m, at_level, wiring.flipped(self.o))
         return m

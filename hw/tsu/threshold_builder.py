@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
-from .layouts import tree_write_layout
+from .layouts import tree_write_signature
 from .multiplier import PipelinedMultiplier
 
 
@@ -47,7 +47,7 @@ class ThresholdBuilder(wiring.Component):
                 "bank": In(1),
                 "scale": In(config.scale_bits),
                 "tail_weight": In(config.total_bits),
-                "o_write": Out(tree_write_layout(config)),
+                "o_write": Out(tree_write_signature(config)),
                 "tail_threshold": Out(config.uniform_bits),
                 "reject_threshold": Out(config.uniform_bits),
                 "busy": Out(1),

@@ -40,7 +40,7 @@ class FlatTsu(Elaboratable):
         self.command = Signal(command_layout())
         self.command_valid, self.command_ready = Signal(), Signal()
         self.draw_enable, self.draw_valid = Signal(), Signal()
-        draws = self.core.o_draw.payload
+        beat = self.core.beat
         self.inputs = {
             "command_data": self.command.data,
             "command_last": self.command.last,
@@ -54,14 +54,14 @@ class FlatTsu(Elaboratable):
             "status_code": self.core.o_status.payload.code,
             "status_total": self.core.o_status.payload.total,
             "draw_valid": self.draw_valid,
-            "draw_keep": draws.keep,
-            "draw_spread": draws.spread,
+            "draw_keep": beat.keep,
+            "draw_spread": beat.spread,
             "register_data": self.core.register_data,
         }
         for lane in range(config.lanes):
-            self.outputs[f"token_{lane}"] = draws.draws[lane].token
-            self.outputs[f"weight_{lane}"] = draws.draws[lane].weight
-            self.outputs[f"tail_{lane}"] = draws.draws[lane].tail
+            self.outputs[f"token_{lane}"] = beat.draws[lane].token
+            self.outputs[f"weight_{lane}"] = beat.draws[lane].weight
+            self.outputs[f"tail_{lane}"] = beat.draws[lane].tail
         self.pins = {name: Signal(len(value), name=name) for name, value in (self.inputs | self.outputs).items()}
 
     def elaborate(self, platform: object) -> Module:

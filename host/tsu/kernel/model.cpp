@@ -219,9 +219,10 @@ uint64_t tsd_cycles(tsd_device *) { return 0; }
 
 int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n, uint64_t, uint32_t *status, uint64_t *total) {
   device->message = "";
-  *status = TSD_STATUS_BAD_LENGTH;
-  *total = 0;
-  if (n == 0) return 0;
+  if (n == 0) {
+    device->message = "a command has at least one word";
+    return -1;
+  }
   if (device->blocked(uint32_t(TSD_GET(words, COMMON_OPCODE)))) return -1;
   const tsd::Outcome outcome = device->execute(words, n);
   *status = outcome.status;

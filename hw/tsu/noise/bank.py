@@ -71,9 +71,13 @@ class NoiseBank(wiring.Component):
             }
         )
 
+    def _generator(self, init: State) -> Xoshiro128pp | Lfsr:
+        """One generator of this bank."""
+        return make_generator(noise=self._noise, init=init)
+
     def elaborate(self, platform):
         m = Module()
-        generators = [make_generator(noise=self._noise, init=state) for state in self._states]
+        generators = [self._generator(state) for state in self._states]
         seed = self.i_seed
         for index in reversed(range(len(generators))):
             generator = generators[index]

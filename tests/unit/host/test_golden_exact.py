@@ -78,22 +78,24 @@ def test_table_is_correctly_rounded(scale, tau, weight_bits):
         assert list(table) == [max(1, int(mpmath.nint(v))) for v in values]
 
 
-def test_table_needs_more_precision_only_near_a_half():
-    """At sigma = 1e-30 every entry is a hair below 2^47; a float64 exp gives the same."""
+def test_table_at_the_ends_of_the_ratio():
     assert set(weight_table(binary32(1e-30), 1.0, 48)) == {1 << 47}
     assert weight_table(0.0, 1.0, 48) == (1 << 47,) * 256
     assert weight_table(3e38, 1e-38, 48) == (1 << 47,) + (1,) * 255
 
 
-def test_table_precision_is_raised_until_the_rounding_is_decided():
-    """exp(-x) = 1 - 2^-48 + 2^-97 - ...: 2^47 exp(-x) lies 2^-50 of a unit from 2^47 - 1/2."""
-    x = Fraction(1, 1 << 48)
-    assert exact._table_entry(x, 48) == 1 << 47
-    nearer_half = Fraction(1, 1 << 48) + Fraction(1, 1 << 97)
+@pytest.mark.parametrize(
+    ("correction", "below_best"),
+    [(Fraction(0), 0), (Fraction(1, 1 << 97), 0), (Fraction(1, 1 << 97) + Fraction(1, 1 << 120), 1)],
+)
+def test_table_precision_is_raised_until_the_rounding_is_decided(correction, below_best):
+    """exp(-x) = 1 - x + x^2/2 - ...: near x = 2^-48 + 2^-97, 2^47 exp(-x) passes 2^47 - 1/2."""
+    x = Fraction(1, 1 << 48) + correction
+    entry = exact._table_entry(x, 48)
     with mpmath.workdps(80):
-        value = mpmath.ldexp(mpmath.exp(-mpmath.mpf(nearer_half.numerator) / nearer_half.denominator), 47)
-        assert abs(value - (2**47 - mpmath.mpf(1) / 2)) < mpmath.mpf(10) ** -25
-        assert exact._table_entry(nearer_half, 48) == int(mpmath.nint(value))
+        value = mpmath.ldexp(mpmath.exp(-mpmath.mpf(x.numerator) / x.denominator), 47)
+        assert abs(value - (2**47 - mpmath.mpf(1) / 2)) < 1e-14
+        assert entry == int(mpmath.nint(value)) == 2**47 - below_best
 
 
 @pytest.mark.parametrize("mode", MODES)

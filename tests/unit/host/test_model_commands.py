@@ -8,9 +8,10 @@ import pytest
 
 from host.psi.schema import Psi
 from host.tsu.base import TsuError
-from host.tsu.lowering import Words, seed_command, table_command, weight_table
+from host.tsu.lowering import Words, lower, seed_command, table_command, weight_table
 from host.tsu.model import ModelTsu
-from hw.spec.commands import Status
+from host.tsu.native import _describe
+from hw.spec.commands import Status, WeightMode
 from hw.spec.config import TsuConfig
 
 DEFAULT = TsuConfig()
@@ -213,17 +214,27 @@ def test_more_draws_than_asked_for(tsu: ModelTsu) -> None:
         tsu.take(5)
 
 
-def test_refusal_names_status_and_fields() -> None:
-    # 4 equal ids and W = 5, B = 5: Z = 64 >> h must stay below 32; h = ceil(log2(5 * 16 / 31)) = 2 gives Z = 16.
-    # A narrow total without headroom is refused where the tail rounds to nothing and the ids fall below total_min.
-    config = TsuConfig(k_max=4, vocab_max=32, weight_bits=5, headroom_bits=0, guard_bits=2, tail_noise_bits=5)
+def test_refusal_is_one_line_and_leaves_the_device_usable(tsu: ModelTsu) -> None:
     psi = Psi(ids=[1], scores_q=[0], scale=0.0, zero_point=0, tau=1.0, tail=0.0, vocab_size=30)
-    with ModelTsu(config=config) as tsu:
-        assert tsu.sample(psi, 3).tokens.tolist() == [1, 1, 1]
-        tsu._table_key = (0.0, 1.0)
-        tsu.command(words([TABLE]))
-        tsu._table_key = (0.0, 1.0)  # the host believes in a table that the device dropped
-        with pytest.raises(TsuError, match="refused LOAD: NO_TABLE, table mode without a loaded table"):
-            tsu.sample(psi, 3)
-        tsu._table_key = None
-        assert tsu.sample(psi, 3).tokens.tolist() == [1, 1, 1]
+    tsu.command(words([TABLE]))
+    tsu._table_key = (0.0, 1.0)  # the host believes in a table that the device dropped
+    with pytest.raises(TsuError) as caught:
+        tsu.sample(psi, 3)
+    assert str(caught.value) == "the TSU refused LOAD: NO_TABLE, table mode without a loaded table"
+    tsu._table_key = None
+    assert tsu.sample(psi, 3).tokens.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("status", "words_of_it"),
+    [
+        (Status.BAD_K, "k = 2, k_max = 64"),
+        (Status.BAD_VOCAB, "vocab_size = 9, k = 2, vocab_max = 1048576"),
+        (Status.BAD_MODE, "mode = table, weight_source = both"),
+        (Status.BAD_TAIL, "tail = 0.25, tail_weight = 35184372088832, vocab_size = 9"),
+        (Status.BAD_TOTAL, "k = 2, tail = 0.25, shift = 0, legal totals = [70368744177665, 72057594037927935]"),
+    ],
+)
+def test_refusal_names_the_fields(status: Status, words_of_it: str) -> None:
+    psi = Psi(ids=[1, 2], scores_q=[0, 1], scale=0.0, zero_point=0, tau=1.0, tail=0.25, vocab_size=9)
+    assert _describe(status, DEFAULT, lower(psi, DEFAULT, WeightMode.TABLE)) == f" ({words_of_it})"

@@ -193,5 +193,5 @@ def test_malformed_packet_with_a_good_crc_is_refused(changes, message):
 
 def test_tail_without_tail_tokens_is_refused():
     packet = ref_packet(vocab_size=b"\x03\x00\x00", gaps=ref_gap_bytes([0, 1, 2], 0), rice_bits=b"\x00")
-    with pytest.raises(WireError, match="tail = 0.25 .* expected 0"):
+    with pytest.raises(WireError, match=r"tail = 0.25 .* expected 0"):
         decode(packet)

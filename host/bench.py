@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws per second of the backends, beside NumPy: `python -m host.bench`.
+
+Every contender draws tokens of the same psi. The rounds alternate between them, so that a machine that slows down slows
+all of them; the table shows medians, and ratios to `Generator.choice`, which carry over to other machines.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hw.spec.config import TsuConfig
+from hw.spec.errors import SpecError, check_int
+
+from .psi.schema import Psi
+from .tsu.base import Tsu, TsuError
+from .tsu.registry import BACKENDS, open_tsu
+
+Draw = Callable[[int], object]
+"""Draws n tokens."""
+
+SHAPES = ((64, 1), (64, 8), (256, 1), (256, 8))
+"""Pairs (K, lanes) of the backends; the NumPy samplers take the first K of each."""
+
+TAIL_SHARE = 0.25
+"""Probability of the tail in the psi that is drawn from."""
+
+_WARM_UP_DRAWS = 4096
+_TRIAL_SECONDS = 0.02
+
+
+@dataclass(kw_only=True)
+class Contender:
+    """One sampler under test.
+
+    Parameters
+    ----------
+    name : str
+    k, lanes : int
+        Of the psi and of the TSU; 0 lanes for a sampler in NumPy.
+    draw : callable
+        `draw(n)` draws n tokens.
+    batch : int
+        Draws of one call, set by `calibrate`.
+    rates : list of float
+        Draws per second, one for each round.
+    """
+
+    name: str
+    k: int
+    lanes: int
+    draw: Draw
+    batch: int = 1
+    rates: list[float] = field(default_factory=list)
+
+    def calibrate(self, seconds: float) -> None:
+        """Find the batch that takes about `seconds`."""
+        while (spent := self.run()) < min(seconds, _TRIAL_SECONDS):
+            self.batch *= 4
+        self.batch = max(1, round(self.batch * seconds / spent))
+
+    def run(self) -> float:
+        """Seconds for one batch."""
+        start = time.perf_counter()
+        self.draw(self.batch)
+        return time.perf_counter() - start
+
+
+def bench_psi(*, k: int, vocab_size: int, seed: int) -> Psi:
+    """A psi with random ids, scores over 15 nats, and a tail of probability `TAIL_SHARE`."""
+    rng = np.random.default_rng(seed)
+    ids = np.sort(rng.choice(vocab_size, k, replace=False))
+    scores_q = rng.integers(-127, 128, k)
+    scale = 15 / 255
+    head = np.exp(scale * (scores_q - scores_q.max())).sum()
+    tail = TAIL_SHARE / (1 - TAIL_SHARE) * head
+    return Psi(
+        ids=ids, scores_q=scores_q, scale=scale, zero_point=0, tau=1.0, tail=float(tail), vocab_size=vocab_size
+    )
+
+
+def real_law(psi: Psi) -> npt.NDArray[np.float64]:
+    """F(psi) as probabilities of the V tokens, for the NumPy samplers; float64 of shape (V,)."""
+    head = np.exp((psi.scores - psi.scores.max()) / psi.tau)
+    law = np.full(psi.vocab_size, psi.tail / psi.spread)
+    law[psi.ids] = head
+    return law / law.sum()
+
+
+def _choice(law: npt.NDArray[np.float64], rng: np.random.Generator) -> Draw:
+    return lambda n: rng.choice(len(law), size=n, p=law)
+
+
+def _per_draw(law: npt.NDArray[np.float64], rng: np.random.Generator) -> Draw:
+    """One draw at a time, each with a running sum over all V probabilities."""
+
+    def draw(n: int) -> list[int]:
+        return [int(np.searchsorted(np.cumsum(law), rng.random(), side="right")) for _ in range(n)]
+
+    return draw
+
+
+def _tsu_draw(tsu: Tsu, psi: Psi) -> Draw:
+    return lambda n: tsu.sample(psi, n)
+
+
+def contenders(
+    *, backends: list[str], vocab_size: int, seed: int, stack: ExitStack, console: Console
+) -> list[Contender]:
+    """Every sampler, opened on `stack`. A backend that cannot be opened is left out, with one line that says why."""
+    found = []
+    for backend in backends:
+        for k, lanes in SHAPES:
+            config = TsuConfig(k_max=k, lanes=lanes)
+            try:
+                tsu = stack.enter_context(open_tsu(backend=backend, config=config, seed=seed))
+            except TsuError as error:
+                console.print(f"{backend} is left out: {error}", soft_wrap=True)
+                break
+            psi = bench_psi(k=k, vocab_size=vocab_size, seed=seed)
+            tsu.sample(psi, _WARM_UP_DRAWS)
+            found.append(Contender(name=backend, k=k, lanes=lanes, draw=_tsu_draw(tsu, psi)))
+    rng = np.random.Generator(np.random.PCG64(seed))
+    for k in sorted({k for k, _ in SHAPES}):
+        law = real_law(bench_psi(k=k, vocab_size=vocab_size, seed=seed))
+        found.append(Contender(name="Generator.choice", k=k, lanes=0, draw=_choice(law, rng)))
+        found.append(Contender(name="O(V) per draw", k=k, lanes=0, draw=_per_draw(law, rng)))
+    return found
+
+
+def measure(samplers: list[Contender], *, rounds: int, seconds: float) -> None:
+    """Fill `rates`: one batch of about `seconds` of every sampler in each round."""
+    for sampler in samplers:
+        sampler.calibrate(seconds)
+    for _ in range(rounds):
+        for sampler in samplers:
+            sampler.rates.append(sampler.batch / sampler.run())
+
+
+def render(samplers: list[Contender], *, vocab_size: int) -> Table:
+    """Medians in millions of draws per second, and ratios to `Generator.choice` of the same K."""
+    reference = {sampler.k: median(sampler.rates) for sampler in samplers if sampler.name == "Generator.choice"}
+    table = Table(title=f"draws per second, one core, V = {vocab_size}, tail {TAIL_SHARE:.0%}")
+    for heading in ("sampler", "K", "lanes", "M draws/s", "min..max", "x choice"):
+        table.add_column(heading, justify="left" if heading == "sampler" else "right")
+    for sampler in samplers:
+        rate = median(sampler.rates)
+        table.add_row(
+            sampler.name,
+            str(sampler.k),
+            str(sampler.lanes) if sampler.lanes else "-",
+            f"{rate / 1e6:.4g}",
+            f"{min(sampler.rates) / 1e6:.3g}..{max(sampler.rates) / 1e6:.3g}",
+            f"{rate / reference[sampler.k]:.3g}",
+        )
+    return table
+
+
+def main(
+    vocab: Annotated[int, typer.Option(help="Vocabulary size V.")] = 50_000,
+    rounds: Annotated[int, typer.Option(help="Alternating rounds; the median of each sampler is shown.")] = 7,
+    seconds: Annotated[float, typer.Option(help="Time of one sampler in one round.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Seed of psi and noise.")] = 1,
+    backend: Annotated[list[str] | None, typer.Option(help="Backends to measure; all by default.")] = None,
+) -> None:
+    """Print draws per second of every backend, of NumPy's Generator.choice and of a sampler with O(V) work per draw."""
+    console = Console()
+    try:
+        check_int("vocab", vocab, 512, TsuConfig().vocab_max)
+        check_int("rounds", rounds, 1, 1000)
+        check_int("seed", seed, 0, (1 << 64) - 1)
+        if not 0.001 <= seconds <= 60:
+            raise SpecError("seconds", seconds, "a number in [0.001, 60]")
+        with ExitStack() as stack:
+            names = backend or list(BACKENDS)
+            samplers = contenders(backends=names, vocab_size=vocab, seed=seed, stack=stack, console=console)
+            measure(samplers, rounds=rounds, seconds=seconds)
+            console.print(render(samplers, vocab_size=vocab))
+    except (SpecError, TsuError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(code=2) from error
+
+
+if __name__ == "__main__":
+    typer.run(main)
