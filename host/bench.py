@@ -83,9 +83,7 @@ def bench_psi(*, k: int, vocab_size: int, seed: int) -> Psi:
     scale = 15 / 255
     head = np.exp(scale * (scores_q - scores_q.max())).sum()
     tail = TAIL_SHARE / (1 - TAIL_SHARE) * head
-    return Psi(
-        ids=ids, scores_q=scores_q, scale=scale, zero_point=0, tau=1.0, tail=float(tail), vocab_size=vocab_size
-    )
+    return Psi(ids=ids, scores_q=scores_q, scale=scale, zero_point=0, tau=1.0, tail=float(tail), vocab_size=vocab_size)
 
 
 def real_law(psi: Psi) -> npt.NDArray[np.float64]:

@@ -22,6 +22,7 @@ from host.telemetry.writer import StepWriter
 from host.tsu.base import Draws, Tsu
 from host.tsu.registry import open_tsu
 from host.verify.single import SingleVerifier, Verified
+from hw.spec.errors import SpecError
 
 BATCH_STEPS = 1 << 16
 """Steps that are drawn and verified together; the stream of tokens does not depend on it."""
@@ -111,15 +112,7 @@ def run(options: M0Options, *, progress: Callable[[int, float], None] | None = N
         A result cannot be written.
     """
     experiment = prepare(options)
-    files = {
-        name: check_destination(name.replace("_", "-"), path)
-        for name in ("save_draws", "save_psi", "plot")
-        if (path := getattr(options, name)) is not None
-    }
-    if "plot" in files:
-        from host.report.histogram import require_matplotlib
-
-        require_matplotlib()
+    files = _destinations(options)
     verifier = SingleVerifier(p=experiment.p, law=experiment.law)
     recorder = DrawRecorder(options.steps) if "save_draws" in files else None
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([options.seed, VERIFIER_STREAM])))
@@ -187,6 +180,25 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _destinations(options: M0Options) -> dict[str, Path]:
+    """Checked path of each file the options ask for, by option name."""
+    files: dict[str, Path] = {}
+    for name in ("save_draws", "save_psi", "plot"):
+        path: Path | None = getattr(options, name)
+        if path is None:
+            continue
+        field = name.replace("_", "-")
+        target = check_destination(field, path, options.out)
+        if target in files.values():
+            raise SpecError(field, str(path), "a file of its own; another option writes it too")
+        files[name] = target
+    if "plot" in files:
+        from host.report.histogram import check_plot
+
+        check_plot(files["plot"])
+    return files
 
 
 def _reporter(progress: Callable[[int, float], None]) -> Observer:

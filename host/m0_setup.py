@@ -11,7 +11,7 @@ import numpy.typing as npt
 from host.golden.exact import MODES, draft_law
 from host.psi.craft import craft_psi
 from host.psi.law import DraftLaw
-from host.psi.schema import Psi
+from host.psi.schema import Psi, round_binary32
 from host.targets.categorical import SEED_LIMIT, make_target
 from host.tsu.registry import BACKENDS
 from hw.spec.config import K_LIMIT, VOCAB_LIMIT, TsuConfig
@@ -86,8 +86,8 @@ class M0Options:
         if self.vocab is not None:
             check_int("vocab", self.vocab, 1, VOCAB_LIMIT)
         check_int("K", self.k, 1, K_LIMIT)
-        if not (math.isfinite(self.tau) and self.tau > 0):
-            raise SpecError("tau", self.tau, "a finite number > 0")
+        if not round_binary32("tau", self.tau, "a finite number > 0") > 0:
+            raise SpecError("tau", self.tau, "a finite number > 0, in binary32")
         if self.eps != "auto" and (isinstance(self.eps, str) or not (math.isfinite(self.eps) and self.eps >= 0)):
             raise SpecError("eps", self.eps, "auto, or a finite number >= 0")
         if self.telemetry == "off" and self.out is not None:

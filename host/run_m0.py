@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Command line of milestone 0: python -m host.run_m0 --help."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from hw.spec.noise import GENERATORS
 
 SOUND, UNSOUND, REFUSED, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
+
+INT, NUMBER = "<int>", "<number>"
+"""Shown by --help. Numbers are parsed here, because typer's message would leave out the value."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -54,19 +58,22 @@ BACKEND_HELP = "TSU: " + "; ".join(f"{name}, {entry.summary}" for name, entry in
 def command(
     backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "model",
     noise: Annotated[str, typer.Option(help="noise generator: " + ", ".join(GENERATORS))] = "xoshiro128pp",
-    lanes: Annotated[int, typer.Option(help="parallel samplers, a power of two up to 64")] = 1,
+    lanes: Annotated[str, typer.Option(metavar=INT, help="parallel samplers, a power of two up to 64")] = "1",
     weights: Annotated[str, typer.Option(help="weights from a table or from the on-chip exp2 unit")] = "table",
-    steps: Annotated[int, typer.Option(help="verified steps, at least 1")] = 100_000,
+    steps: Annotated[str, typer.Option(metavar=INT, help="verified steps, at least 1")] = "100000",
     vocab: Annotated[
-        int | None,
-        typer.Option(help=f"vocabulary size V, up to 2^20 [default: {DEFAULT_VOCAB}, or the length of --target]"),
+        str | None,
+        typer.Option(
+            metavar=INT,
+            help=f"vocabulary size V, up to 2^20 [default: {DEFAULT_VOCAB}, or the length of --target]",
+        ),
     ] = None,
-    k: Annotated[int, typer.Option("--K", help="top-K ids in psi, up to min(V, 1024)")] = 64,
-    tau: Annotated[float, typer.Option(help="temperature of the law, above 0")] = 1.0,
+    k: Annotated[str, typer.Option("--K", metavar=INT, help="top-K ids in psi, up to min(V, 1024)")] = "64",
+    tau: Annotated[str, typer.Option(metavar=NUMBER, help="temperature of the law, above 0")] = "1.0",
     eps: Annotated[str, typer.Option(help="floor of a tail token: auto (leftover mass), or a number >= 0")] = "auto",
     pgen: Annotated[str, typer.Option(help="target: dirichlet, zipf (permuted ids) or file")] = "dirichlet",
-    alpha: Annotated[float, typer.Option(help="Dirichlet concentration, or Zipf exponent")] = 1.0,
-    seed: Annotated[int, typer.Option(help="seed of target, noise and verifier, 0 to 2^64 - 1")] = 0,
+    alpha: Annotated[str, typer.Option(metavar=NUMBER, help="Dirichlet concentration, or Zipf exponent")] = "1.0",
+    seed: Annotated[str, typer.Option(metavar=INT, help="seed of target, noise and verifier, 0 to 2^64 - 1")] = "0",
     target: Annotated[
         Path | None, typer.Option(help="p for --pgen file: .npy of shape (V,), or text, one probability a line")
     ] = None,
@@ -78,22 +85,42 @@ def command(
 ) -> int:
     """Run and show; returns the exit status."""
     options = M0Options(
-        backend=backend, noise=noise, lanes=lanes, weights=weights, steps=steps, vocab=vocab, k=k, tau=tau,
-        eps=_eps(eps), pgen=pgen, alpha=alpha, seed=seed, target=target, telemetry=telemetry, out=out,
-        save_draws=save_draws, save_psi=save_psi, plot=plot,
-    )  # fmt: skip
-    with progress_bar(steps) as progress:
+        backend=backend,
+        noise=noise,
+        lanes=_integer("lanes", lanes),
+        weights=weights,
+        steps=_integer("steps", steps),
+        vocab=None if vocab is None else _integer("vocab", vocab),
+        k=_integer("K", k),
+        tau=_number("tau", tau, "a finite number > 0"),
+        eps=eps if eps == "auto" else _number("eps", eps, "auto, or a finite number >= 0"),
+        pgen=pgen,
+        alpha=_number("alpha", alpha, "a finite number > 0"),
+        seed=_integer("seed", seed),
+        target=target,
+        telemetry=telemetry,
+        out=out,
+        save_draws=save_draws,
+        save_psi=save_psi,
+        plot=plot,
+    )
+    with progress_bar(options.steps) as progress:
         result = run(options, progress=progress)
     return show(result)
 
 
-def _eps(text: str) -> float | str:
-    if text == "auto":
-        return text
+def _integer(field: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise SpecError(field, text, "an integer") from None
+
+
+def _number(field: str, text: str, legal: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise SpecError("eps", text, "auto, or a finite number >= 0") from None
+        raise SpecError(field, text, legal) from None
 
 
 @contextmanager
@@ -109,9 +136,19 @@ def progress_bar(steps: int) -> Iterator[Callable[[int, float], None] | None]:
 
 
 def show(result: M0Result) -> int:
-    """Print the summary; returns the exit status."""
-    print(f"metrics_path={'none' if result.metrics_path is None else result.metrics_path}")
-    print("\n".join(result.summary.lines()))
+    """Print the summary; returns the exit status.
+
+    Raises
+    ------
+    OutputError
+        Standard output is closed, or on a full disk.
+    """
+    try:
+        print(f"metrics_path={'none' if result.metrics_path is None else result.metrics_path}")
+        print("\n".join(result.summary.lines()), flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails again at its end
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from None
     if not result.complete:
         print("interrupted: the figures are those of the steps that were done", file=sys.stderr)
         return INTERRUPTED

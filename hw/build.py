@@ -109,11 +109,11 @@ def main(
     The report of a build with no option but the board's that meets its clock also goes to docs/reference/fpga/,
     from which `make docs` makes the table of docs/reference/fpga.md.
     """
-    if board not in TARGETS:
-        raise typer.BadParameter(str(SpecError("board", board, "one of " + ", ".join(TARGETS))))
-    target = TARGETS[board]
     published = not change and clk_mhz is None and seed == DEFAULT_SEED and REPORT_FOLDER.parent.is_dir()
     try:
+        if board not in TARGETS:
+            raise SpecError("board", board, "one of " + ", ".join(TARGETS))
+        target = TARGETS[board]
         config = changed(PRESETS[target.preset], change or [])
         if clk_mhz is not None:
             if not 1 <= clk_mhz <= 1000:

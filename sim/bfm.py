@@ -59,6 +59,8 @@ async def cycles(dut: Any, count: int) -> None:
 class StreamMonitor:
     """Watches a stream and checks its rules: an offer stays until it is taken, and its payload does not change.
 
+    Nothing is transferred at an edge at which the design is reset.
+
     Parameters
     ----------
     dut : cocotb handle
@@ -89,11 +91,11 @@ class StreamMonitor:
         self.taken: deque[int] = deque()
         self.transfers = 0
         self.cycle = 0
-        self._prepare()
+        self._idle()
         self._task = cocotb.start_soon(self._run())
 
-    def _prepare(self) -> None:
-        """Set the driven ports before the first edge."""
+    def _idle(self) -> None:
+        """Set the driven ports for a cycle without offer: before the first edge, and while the design is reset."""
 
     def _drive(self) -> None:
         """Set the driven ports for the cycle that has just begun."""
@@ -107,6 +109,10 @@ class StreamMonitor:
         while True:
             await clock
             self.cycle += 1
+            if self._dut.rst.value == 1:
+                self._offered = None
+                self._idle()
+                continue
             valid, ready = self._valid.value == 1, self._ready.value == 1
             payload = int(self._payload.value) if valid else 0
             if self._offered is not None and (valid or not self._may_withdraw):
@@ -120,18 +126,12 @@ class StreamMonitor:
                 self._transferred(payload)
             self._drive()
 
-    def _check_alive(self) -> None:
-        """Pass on what ended the watching task."""
-        if self._task.done():
-            self._task.result()
-
     async def read(self, count: int, *, bound: int = WAIT_CYCLES) -> list[int]:
         """Take `count` payloads out of `taken`; fails when they have not come within `bound` cycles."""
         for _ in range(bound):
             if len(self.taken) >= count:
                 break
             await RisingEdge(self._dut.clk)
-            self._check_alive()
         assert len(self.taken) >= count, f"{self._name}: {len(self.taken)} of {count} payloads in {bound} cycles"
         return [self.taken.popleft() for _ in range(count)]
 
@@ -156,7 +156,7 @@ class StreamSink(StreamMonitor):
         self.stalls = never() if stalls is None else stalls
         super().__init__(dut, name, may_withdraw=may_withdraw)
 
-    def _prepare(self) -> None:
+    def _idle(self) -> None:
         self._ready.value = 0
 
     def _drive(self) -> None:
@@ -195,7 +195,7 @@ class StreamSource(StreamMonitor):
         self.stalls = never() if stalls is None else stalls
         super().__init__(dut, name)
 
-    def _prepare(self) -> None:
+    def _idle(self) -> None:
         self._valid.value = 0
         self._payload.value = 0
 
@@ -214,10 +214,9 @@ class StreamSource(StreamMonitor):
         self._waiting.extend(payloads)
 
     def drop(self) -> None:
-        """Forget all payloads that wait, the one on offer included; for a reset."""
+        """Forget all payloads that wait; only while the design is reset, as it withdraws the one on offer."""
         self._waiting.clear()
-        self._offered = None
-        self._valid.value = 0
+        self._idle()
 
     async def send(self, payloads: Iterable[int], *, bound: int = WAIT_CYCLES) -> None:
         """Offer payloads and wait until all are taken; fails after `bound` cycles."""
@@ -226,5 +225,4 @@ class StreamSource(StreamMonitor):
             if not self._waiting:
                 return
             await RisingEdge(self._dut.clk)
-            self._check_alive()
         assert not self._waiting, f"{self._name}: {len(self._waiting)} payloads not taken in {bound} cycles"

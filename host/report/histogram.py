@@ -18,6 +18,9 @@ from hw.spec.errors import SpecError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+ENDINGS = (".png", ".svg", ".pdf")
+"""Formats of the picture."""
+
 BAND_Z = 3.0
 """Half width of the binomial error band, in standard deviations."""
 
@@ -39,10 +42,14 @@ LINEAR_RATIO = 30.0
 TARGET_COLOUR, EMITTED_COLOUR, DRAFT_COLOUR = "#222222", "#0072b2", "#d55e00"
 
 
-def require_matplotlib() -> None:
-    """Raise `SpecError` when matplotlib is not installed."""
+def check_plot(path: Path) -> None:
+    """Raise `SpecError` unless a picture can be drawn into `path`: its ending is known, and matplotlib is installed."""
+    if path.suffix.lower() not in ENDINGS:
+        raise SpecError("plot", path.name, "a name that ends in " + ", ".join(ENDINGS))
     if importlib.util.find_spec("matplotlib") is None:
-        raise SpecError("plot", "matplotlib", "the package to be installed: pip install '.[report]'")
+        raise SpecError(
+            "plot", path.name, "matplotlib to be installed: pip install 'thermo-speculative-decoding[report]'"
+        )
 
 
 def rank_bins(vocab_size: int, samples: int, *, log: bool) -> npt.NDArray[np.intp]:
@@ -58,7 +65,7 @@ def rank_bins(vocab_size: int, samples: int, *, log: bool) -> npt.NDArray[np.int
 
 
 def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Tally, summary: Summary) -> None:
-    """Draw the picture of a run into `path` (.png, .svg or .pdf, by its ending; PNG without one).
+    """Draw the picture of a run into `path` (.png, .svg or .pdf, by its ending).
 
     Upper panel: tokens by descending target probability; the target with a band of 3 binomial standard deviations,
     the emitted and the draft frequencies, each averaged per token within a bin. Lower panel: (observed - expected) /
@@ -123,7 +130,7 @@ def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Ta
         unit = "token" if width.max() == 1 else "token (binned)"
         lower.set_xlabel(f"rank of the {unit} by target probability")
         with whole_file(path) as file:
-            figure.savefig(file, format=path.suffix[1:].lower() or "png")
+            figure.savefig(file, format=path.suffix[1:].lower())
 
 
 def _dots(

@@ -31,11 +31,24 @@ def output_error(path: Path, error: OSError) -> OutputError:
     return OutputError(f"{str(path)!r} cannot be written: {error.strerror or error}")
 
 
-def check_destination(field: str, path: Path) -> Path:
-    """Return the resolved path, or raise `SpecError` unless a regular file can be put there."""
+def check_destination(field: str, path: Path, folder: Path | None = None) -> Path:
+    """Return the resolved path, or raise `SpecError` unless a regular file can be put there.
+
+    Parameters
+    ----------
+    field : str
+        Name of the option.
+    path : Path
+    folder : Path or None
+        Run folder, which may not exist yet; the file may lie in it, but must not be one of `RESULT_NAMES`.
+    """
     target = path.resolve()
     if target.exists() and not target.is_file():
         raise SpecError(field, str(path), "the name of a regular file")
+    if folder is not None and target.parent == folder.resolve():
+        if target.name in RESULT_NAMES:
+            raise SpecError(field, str(path), "another name than " + ", ".join(RESULT_NAMES) + " in the run folder")
+        return target
     if not target.parent.is_dir():
         raise SpecError(field, str(path), f"a file in an existing folder; {str(target.parent)!r} is none")
     if not os.access(target.parent, os.W_OK | os.X_OK):

@@ -49,6 +49,16 @@ def _facts(config: TsuConfig, verilator_version: str) -> dict[str, str]:
     )
 
 
+def _fast_path_flags(work: Path) -> list[str]:
+    """Macros for the shim: which of Verilator's internal names this version's model has."""
+    names = {
+        "TSD_HAS_ROOT_EVAL": ["void Vtsu___024root___eval(Vtsu___024root* vlSelf)"],
+        "TSD_HAS_TRIGGER_STATE": ["__Vtrigprevexpr___TOP__clk__0;", "__Vtrigprevexpr___TOP__load_clk__0;"],
+    }
+    text = "".join(path.read_text(encoding="utf-8") for pattern in ("V*.h", "V*.cpp") for path in work.glob(pattern))
+    return [f"-D{macro}={int(all(name in text for name in wanted))}" for macro, wanted in names.items()]
+
+
 def rtl_library(config: TsuConfig) -> Path:
     """The shared library of `config`, verilated and compiled if the cache has none.
 
@@ -76,7 +86,7 @@ def rtl_library(config: TsuConfig) -> Path:
         parts = [*sorted(work.glob(f"V{TOP_NAME}*.cpp")), *(include / name for name in _RUNTIME), _HERE / "shim.cpp"]
         unit = work / "unit.cpp"
         unit.write_text("".join(f'#include "{part}"\n' for part in parts), encoding="utf-8")
-        flags = [*_CXX_FLAGS, "-I", str(include), "-I", str(include / "vltstd")]
+        flags = [*_CXX_FLAGS, *_fast_path_flags(work), "-I", str(include), "-I", str(include / "vltstd")]
         return compile_library(work, [unit], flags=flags)
 
     return build_once(name="tsd_rtl", facts=_facts(config, verilator.version), build=build)

@@ -168,6 +168,12 @@ def test_target_file_with_zeros(capsys: pytest.CaptureFixture[str]) -> None:
         assert not np.isin(draws["tokens"], [1, 3, 5]).any()
 
 
+def test_files_may_lie_in_the_run_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also in one that the run itself makes."""
+    assert call(capsys, *OLDER_FORM, "--out", "a/b", "--save-psi", "a/b/psi.json", "--save-draws", "a/b/d.npz")[0] == 0
+    assert sorted(p.name for p in Path("a/b").iterdir()) == ["config.json", "d.npz", "psi.json", "summary.json"]
+
+
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_picture(capsys: pytest.CaptureFixture[str], ending: str) -> None:
     """The picture is written in the format of its name, for flat and for steep targets."""
@@ -192,7 +198,7 @@ def test_picture_without_matplotlib(capsys: pytest.CaptureFixture[str], monkeypa
 
 
 def test_an_unsound_run_exits_1(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A TSU that returns each head token twice in a row after a verifier that accepts all: status 1 and the reason."""
+    """A verifier that accepts every draft: status 1 and the tests that failed."""
     verify = m0.SingleVerifier.verify
 
     def careless(self: m0.SingleVerifier, draws: Draws, rng: np.random.Generator) -> m0.Verified:
@@ -277,19 +283,43 @@ def test_full_disk(tmp_path: Path, extra: list[str]) -> None:
     assert names <= {"config.json", "steps.jsonl.part"}
 
 
+def test_full_disk_under_standard_output(tmp_path: Path) -> None:
+    """Redirected to a full disk: one line and status 2, although the run itself was sound."""
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    with open("/dev/full", "w") as full:
+        arguments = [sys.executable, "-m", "host.run_m0", *OLDER_FORM]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 2
+    assert done.stderr == "error: standard output cannot be written: No space left on device\n"
+
+
+def test_closed_pipe(tmp_path: Path) -> None:
+    """The reader went away: one line, no traceback."""
+    process = start(*OLDER_FORM, cwd=tmp_path)
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors == "error: standard output cannot be written: Broken pipe\n"
+
+
 # --- bad input ----------------------------------------------------------------------------------------------------
 
 BAD_INPUT = [
     (["--K", "0"], "K = 0 "),
     (["--K", "1025", "--vocab", "2000"], "K = 1025 "),
     (["--K", "51", "--vocab", "50"], "K = 51 is not legal: expected an integer in [1, 50]"),
-    (["--K", "many"], "'--K': 'many'"),
+    (["--K", "many"], "K = 'many' is not legal: expected an integer"),
     (["--vocab", "0"], "vocab = 0 "),
     (["--vocab", "-3"], "vocab = -3 "),
     (["--vocab", str(2**20 + 1)], f"vocab = {2**20 + 1} "),
     (["--steps", "0"], "steps = 0 is not legal: expected an integer in [1, "),
     (["--steps", "-1"], "steps = -1 "),
-    (["--steps", "1.5"], "'--steps': '1.5'"),
+    (["--steps", "1.5"], "steps = '1.5' is not legal: expected an integer"),
+    (["--tau", "warm"], "tau = 'warm' is not legal: expected a finite number > 0"),
     (["--tau", "0"], "tau = 0.0 is not legal: expected a finite number > 0"),
     (["--tau", "-1"], "tau = -1.0 "),
     (["--tau", "nan"], "tau = nan "),
@@ -326,6 +356,7 @@ BAD_INPUT = [
     (["--save-psi", "."], "save-psi = '.' "),
     (["--plot", "/dev/null"], "plot = '/dev/null' "),
     (["--plot", "a.docx"], "plot = 'a.docx' is not legal: expected a name that ends in"),
+    (["--out", "run", "--save-psi", "run/summary.json"], "save-psi = 'run/summary.json' "),
     (["--save-draws", "same", "--save-psi", "same"], "save-psi = 'same' "),
     (["--colour", "red"], "No such option: --colour"),
     (["walk"], "unexpected extra argument"),

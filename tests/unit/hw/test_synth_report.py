@@ -115,7 +115,8 @@ def test_meets_clock_at_the_constraint_and_not_below() -> None:
 
 def test_table_row() -> None:
     assert markdown_table([report()]).splitlines()[2] == (
-        "| Board, device | 64, 48, 2 | 5851 (24.1 %) | 7997 (32.9 %) | 17 (30.4 %) | 14 (50.0 %) | 99.5 | 150 | 197.9 M |"
+        "| Board, device | 64, 48, 2 | 5851 (24.1 %) | 7997 (32.9 %) | 17 (30.4 %) | 14 (50.0 %) "
+        "| 99.5 | 150 | 197.9 M |"
     )
     assert "99.5 (multipliers untimed)" in markdown_table([report(untimed_cells=("ICESTORM_DSP",))])
 
@@ -223,14 +224,15 @@ def test_only_default_builds_that_meet_the_clock_are_published(
 def test_bad_options_give_one_line(arguments: list[str], message: str) -> None:
     status, output = run_build(*arguments)
     assert status == 2
-    assert message in output
-    assert "Traceback" not in output
+    assert output.startswith(f"error: {message}")
+    assert output.count("\n") == 1
 
 
 @pytest.mark.slow
 def test_real_flow_packs_a_bitstream(tmp_path: Path) -> None:
     """The smallest TSU through the real tools; an iCE40 bitstream holds the preamble 7E AA 99 7E."""
-    options = [f"--set={name}={value}" for name, value in PRESETS["tiny"].as_dict().items() if name != "noise"]
+    fields = {**PRESETS["tiny"].as_dict(), "weight_source": "table"}
+    options = [f"--set={name}={value}" for name, value in fields.items()]
     status, output = run_build("--board", "up5k", "--out", str(tmp_path), "--allow-slow", *options)
     assert status == 0, output
     assert bytes.fromhex("7EAA997E") in (tmp_path / "up5k" / "top.bin").read_bytes()
