@@ -12,7 +12,7 @@ from hw.boards.harness import SynthHarness
 from hw.boards.targets import TARGETS, Target
 from hw.boards.top import SynthTop
 from hw.spec.config import PRESETS, TsuConfig
-from hw.spec.errors import SpecError
+from hw.spec.errors import SpecError, check_int
 from hw.synth.nextpnr import REPORT_FILE, place_and_route
 from hw.synth.report import (
     REPORT_FOLDER,
@@ -31,6 +31,8 @@ DEFAULT_SEED = 1
 """Placement seed of the published figures."""
 
 VERILOG_FILE = "top.v"
+REPORT_JSON = "report.json"
+REPORT_MARKDOWN = "report.md"
 
 
 def build(board: str, target: Target, config: TsuConfig, *, seed: int, folder: Path) -> SynthReport:
@@ -40,8 +42,8 @@ def build(board: str, target: Target, config: TsuConfig, *, seed: int, folder: P
     Raises SynthError when a tool is missing, fails or takes too long.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
+    for stale in (REPORT_JSON, REPORT_MARKDOWN):
+        (folder / stale).unlink(missing_ok=True)
     runner = Runner(folder, target.time_limit_s)
     runner.say(f"verilog: {target.title}, {config.lanes} lane{'s' * (config.lanes > 1)}")
     top = SynthTop(SynthHarness(TsuCore(config=config)), rst_inverted=target.rst_inverted)
@@ -70,8 +72,8 @@ def build(board: str, target: Target, config: TsuConfig, *, seed: int, folder: P
         seed=seed,
         tools={tool: runner.version(tool) for tool in ("YOSYS", f"NEXTPNR_{target.family.upper()}")},
     )
-    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
-    (folder / "report.md").write_text(markdown_table([report]), encoding="utf-8")
+    (folder / REPORT_JSON).write_text(report.to_json(), encoding="utf-8")
+    (folder / REPORT_MARKDOWN).write_text(markdown_table([report]), encoding="utf-8")
     runner.say(f"done: {bitstream} ({report.bitstream_bytes} bytes)")
     return report
 
@@ -115,12 +117,13 @@ def main(
             raise SpecError("board", board, "one of " + ", ".join(TARGETS))
         target = TARGETS[board]
         config = changed(PRESETS[target.preset], change or [])
+        check_int("seed", seed, 0, 2**31 - 1)
         if clk_mhz is not None:
             if not 1 <= clk_mhz <= 1000:
                 raise SpecError("clk_mhz", clk_mhz, "a number in [1, 1000]")
             target = replace(target, clk_mhz=clk_mhz)
         report = build(board, target, config, seed=seed, folder=out / board)
-    except (SpecError, SynthError) as error:
+    except (SpecError, SynthError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     print(markdown_table([report]), end="")

@@ -95,12 +95,14 @@ def lower(psi: Psi, config: TsuConfig, mode: WeightMode) -> LoweredPsi:
     check_int("vocab_size", psi.vocab_size, psi.k, config.vocab_max)
     mode = check_mode(config, mode.name.lower())
     weight_top = 1 << (config.weight_bits - 1)
-    tail_full = Fraction(psi.tail) * weight_top
-    bound = (psi.k + 1) * weight_top + -(-tail_full.numerator // tail_full.denominator)
+    numerator, denominator = psi.tail.as_integer_ratio()
+    tail_full = numerator * weight_top  # over the denominator
+    bound = (psi.k + 1) * weight_top + -(-tail_full // denominator)
     shift = max(0, bound.bit_length() - config.total_bits)
     tail_weight = 0
     if psi.tail:
-        tail_weight = max(1, int(tail_full / (1 << shift) + Fraction(1, 2)))  # positive: int() is floor
+        unit = denominator << shift
+        tail_weight = max(1, (2 * tail_full + unit) // (2 * unit))
     return LoweredPsi(
         psi=psi,
         mode=mode,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hw.spec.config import TsuConfig
 
+from .tools import SynthError
+
 REPORT_FOLDER = Path("docs/reference/fpga")
 """Where `make synth` keeps the reports that the FPGA table shows, one file for each board, in the checkout."""
 
@@ -120,12 +122,12 @@ def read_usage(nextpnr_json: str, cells: Mapping[str, int], family: str) -> dict
 def read_fmax_mhz(nextpnr_json: str) -> float:
     """Highest clock of the domain of the clock port, MHz.
 
-    Raises ValueError when the report has no such clock.
+    Raises SynthError when the report has no such clock.
     """
     clocks = json.loads(nextpnr_json)["fmax"]
     ours = [clock["achieved"] for name, clock in clocks.items() if CLK_PORT in name.split("$")]
     if not ours:
-        raise ValueError(f"nextpnr reports no clock of port {CLK_PORT}: it has {', '.join(clocks) or 'none'}")
+        raise SynthError(f"nextpnr reports no clock of port {CLK_PORT}: it has {', '.join(clocks) or 'none'}")
     return round(float(min(ours)), 2)
 
 

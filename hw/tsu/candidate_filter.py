@@ -27,7 +27,8 @@ class CandidateFilter(wiring.Component):
     valid, uniform, tail_word : In       one candidate
     params : In(params), bank : In(1)    stable while candidates are inside
     o : Out(candidate)                   `valid` for accepted candidates
-    accept_stb, reject_stb : Out(1)      one of them, once for each candidate
+    reject_stb : Out(1)                  a candidate is rejected
+    busy : Out(1)                        some candidate has not been decided yet
     Latency      `latency_cycles`
     Throughput   one candidate per cycle
     """
@@ -44,8 +45,8 @@ class CandidateFilter(wiring.Component):
                 "params": In(params_signature(config)),
                 "bank": In(1),
                 "o": Out(candidate_signature(config)),
-                "accept_stb": Out(1),
                 "reject_stb": Out(1),
+                "busy": Out(1),
             }
         )
 
@@ -65,19 +66,21 @@ class CandidateFilter(wiring.Component):
             tail_pbit.value.eq(self.uniform),
             tail_pbit.threshold.eq(self.params.tail_threshold),
         ]
+        inside = self.valid
         valid, over, tail, uniform = self.valid, reject_pbit.fires, tail_pbit.fires, self.uniform
         for stage in range(self._multiply_stages):
             beside = [Signal.like(value, name=f"stage_{stage}") for value in (valid, over, tail, uniform)]
             m.d.sync += [a.eq(b) for a, b in zip(beside, (valid, over, tail, uniform), strict=True)]
             valid, over, tail, uniform = beside
+            inside = inside | valid
 
         low = multiplier.product[: config.tail_noise_bits]
         index = multiplier.product[config.tail_noise_bits :]
         accept = Signal()
         m.d.comb += accept.eq(~over & (low >= self.params.tail_reject))
-        m.d.comb += [self.accept_stb.eq(valid & accept), self.reject_stb.eq(valid & ~accept)]
+        m.d.comb += [self.reject_stb.eq(valid & ~accept), self.busy.eq(inside)]
         m.d.sync += [
-            self.o.valid.eq(self.accept_stb),
+            self.o.valid.eq(valid & accept),
             self.o.bank.eq(self.bank),
             self.o.tail.eq(tail),
             self.o.value.eq(Mux(tail, index + 1, uniform)),

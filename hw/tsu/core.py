@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The thermodynamic sampling unit."""
 
-from amaranth.hdl import DomainRenamer, Module
+from amaranth.hdl import DomainRenamer, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -28,8 +28,8 @@ class TsuCore(wiring.Component):
     ----------
     config : TsuConfig
     load_domain : str
-        Clock domain of the loader. It may be a gated copy of `sync` that runs at least while a command is offered
-        or `busy` is high.
+        Clock domain of the loader and of its writes. It may be a gated copy of `sync` that runs at least while a
+        command is offered or `busy` is high.
     external_noise : bool
         Leave the noise banks out and take the words from `i_noise` (one stream for each lane); SEED then only
         restarts at lane 0. For exhaustive tests.
@@ -53,7 +53,7 @@ class TsuCore(wiring.Component):
         self._config = config
         self._load_domain = load_domain
         self._external_noise = external_noise
-        self._lanes = [Lane(config=config) for _ in range(config.lanes)]
+        self._lanes = [Lane(config=config, load_domain=load_domain) for _ in range(config.lanes)]
         self._collector = Collector(config=config)
         self.latency_cycles = self._lanes[0].latency_cycles + 1
         self.beat = self._collector.o_beat
@@ -133,13 +133,14 @@ class TsuCore(wiring.Component):
 
     def _noise(self, m: Module, loader: Loader, registers: RegisterFile) -> None:
         """One noise bank a lane; the seed chain enters at the last lane."""
-        chain = loader.o_seed
+        seeding, seed_stb, chain = Signal(), Signal(), Signal(WORD_BITS)
+        m.d.sync += [seeding.eq(loader.seeding), seed_stb.eq(loader.seed_stb), chain.eq(loader.o_seed)]
         for index in reversed(range(self._config.lanes)):
             m.submodules[f"noise_{index}"] = bank = NoiseBank(self._config, lane=index)
             connect(m, bank.o_words, self._lanes[index].i_words)
             m.d.comb += [
-                bank.seeding.eq(loader.seeding),
-                bank.seed_stb.eq(loader.seed_stb),
+                bank.seeding.eq(seeding),
+                bank.seed_stb.eq(seed_stb),
                 bank.i_seed.eq(chain),
                 registers.locked_up[index].eq(bank.locked_up),
             ]

@@ -34,6 +34,8 @@ class Lane(wiring.Component):
     Parameters
     ----------
     config : TsuConfig
+    load_domain : str
+        Clock domain of the loader's writes; see `TsuCore`.
 
     Members
     -------
@@ -47,13 +49,15 @@ class Lane(wiring.Component):
     Throughput   one candidate per cycle
     """
 
-    def __init__(self, *, config: TsuConfig) -> None:
+    def __init__(self, *, config: TsuConfig, load_domain: str = "sync") -> None:
         self._config = config
+        self._load_domain = load_domain
         self._filter = CandidateFilter(config=config)
-        self._tree = PBitTree(config=config)
-        self._leaves = LeafLookup(config=config)
+        self._tree = PBitTree(config=config, load_domain=load_domain)
+        self._leaves = LeafLookup(config=config, load_domain=load_domain)
         to_fifo = 1 + self._filter.latency_cycles + self._tree.latency_cycles + 1
-        self.fifo_depth = 1 << ceil_log2(to_fifo + 6)
+        # One entry sits in the FIFO's output register, so that its memory is a power of two deep.
+        self.fifo_depth = 1 + (1 << ceil_log2(to_fifo + 5))
         self.latency_cycles = to_fifo + 2 + self._leaves.latency_cycles
         super().__init__(
             {
@@ -76,8 +80,9 @@ class Lane(wiring.Component):
             width=ticket_layout(self._config).size, depth=self.fifo_depth
         )
         # The loader's writes are broadcast to all lanes; registered here, each lane decodes its own copy.
-        connect(m, registered(m, self.i_tree_write, name="tree_write"), self._tree.i_write)
-        connect(m, registered(m, self.i_leaf_write, name="leaf_write"), self._leaves.i_write)
+        domain = self._load_domain
+        connect(m, registered(m, self.i_tree_write, name="tree_write", domain=domain), self._tree.i_write)
+        connect(m, registered(m, self.i_leaf_write, name="leaf_write", domain=domain), self._leaves.i_write)
         connect(m, self._filter.o, self._tree.i)
         self._issue(m, pop=tickets.r_rdy & tickets.r_en)
         self._write_ticket(m, tickets)
@@ -94,12 +99,11 @@ class Lane(wiring.Component):
         config, candidates = self._config, self._filter
         owed = Signal(COUNT_BITS)
         room = Signal(range(self.fifo_depth + 1), init=self.fifo_depth)
-        undecided = Signal(range(candidates.latency_cycles + 2))
         issue = Signal()
         m.d.comb += [
             self.i_words.ready.eq((owed != 0) & (room != 0)),
             issue.eq(self.i_words.ready & self.i_words.valid),
-            self.idle.eq((owed == 0) & (undecided == 0)),
+            self.idle.eq((owed == 0) & ~candidates.busy),
         ]
         words, uniform_bits = self.i_words.payload, config.uniform_bits
         m.d.sync += [
@@ -117,8 +121,12 @@ class Lane(wiring.Component):
             m.d.sync += owed.eq(owed - 1)
         with m.Elif(~issue & candidates.reject_stb):
             m.d.sync += owed.eq(owed + 1)
-        m.d.sync += room.eq(room + candidates.reject_stb + pop - issue)
-        m.d.sync += undecided.eq(undecided + issue - candidates.accept_stb - candidates.reject_stb)
+        returned = Signal(2)
+        m.d.comb += returned.eq(pop + candidates.reject_stb)
+        with m.If(issue):
+            m.d.sync += room.eq(room + returned - 1)
+        with m.Else():
+            m.d.sync += room.eq(room + returned)
 
     def _write_ticket(self, m: Module, tickets: fifo.SyncFIFOBuffered) -> None:
         """Leaf of a head draw, or token of a tail draw: value - 1 + path, plus one where r is past the last id."""

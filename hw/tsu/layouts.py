@@ -166,8 +166,8 @@ def members(interface: object) -> list[tuple[str, Value]]:
     return [(path[-1], value) for path, _, value in interface.signature.flatten(interface)]
 
 
-def registered(m: Module, source: object, *, name: str) -> object:
+def registered(m: Module, source: object, *, name: str, domain: str = "sync") -> object:
     """A copy of the signals of an input port, one cycle later, ready to be connected to another input."""
     copy = wiring.PureInterface(source.signature.flip(), path=(name,))
-    m.d.sync += [target.eq(value) for (_, target), (_, value) in zip(members(copy), members(source), strict=True)]
+    m.d[domain] += [target.eq(value) for (_, target), (_, value) in zip(members(copy), members(source), strict=True)]
     return copy

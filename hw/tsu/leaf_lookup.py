@@ -17,6 +17,8 @@ class LeafLookup(wiring.Component):
     Parameters
     ----------
     config : TsuConfig
+    load_domain : str
+        Clock domain of `i_write`; see `TsuCore`.
 
     Members
     -------
@@ -27,8 +29,9 @@ class LeafLookup(wiring.Component):
     Throughput   one ticket per cycle
     """
 
-    def __init__(self, *, config: TsuConfig) -> None:
+    def __init__(self, *, config: TsuConfig, load_domain: str = "sync") -> None:
         self._config = config
+        self._load_domain = load_domain
         self.latency_cycles = 1 if config.level_stages == 1 else 2
         super().__init__(
             {
@@ -43,7 +46,7 @@ class LeafLookup(wiring.Component):
         config, write = self._config, self.i_write
         m.submodules.ids = ids = Memory(shape=unsigned(config.id_bits), depth=2 * config.k_max, init=[])
         m.submodules.weights = weights = Memory(shape=unsigned(config.weight_bits), depth=2 * config.k_max, init=[])
-        write_id, write_weight = ids.write_port(), weights.write_port()
+        write_id, write_weight = (memory.write_port(domain=self._load_domain) for memory in (ids, weights))
         m.d.comb += [
             write_id.en.eq(write.id_stb),
             write_id.addr.eq(Cat(write.id_index, write.bank)),

@@ -24,6 +24,8 @@ class PBitLevel(wiring.Component):
     config : TsuConfig
     level : int
         0 at the root.
+    load_domain : str
+        Clock domain of `i_write`; see `TsuCore`.
 
     Members
     -------
@@ -34,8 +36,9 @@ class PBitLevel(wiring.Component):
     Throughput   one candidate per cycle
     """
 
-    def __init__(self, *, config: TsuConfig, level: int) -> None:
+    def __init__(self, *, config: TsuConfig, level: int, load_domain: str = "sync") -> None:
         self._config = config
+        self._load_domain = load_domain
         self._level = level
         super().__init__(
             {
@@ -51,7 +54,7 @@ class PBitLevel(wiring.Component):
         m.submodules.memory = memory = Memory(shape=unsigned(config.uniform_bits), depth=4 << level, init=[])
 
         # Boundary j = node * 2**h + 2**(h-1) belongs to this level: its low h bits are 10..0.
-        write = memory.write_port()
+        write = memory.write_port(domain=self._load_domain)
         height = config.depth - level
         m.d.comb += [
             write.en.eq(self.i_write.stb & (self.i_write.boundary[:height] == 1 << (height - 1))),

@@ -21,6 +21,8 @@ class PBitTree(wiring.Component):
     Parameters
     ----------
     config : TsuConfig
+    load_domain : str
+        Clock domain of `i_write`; see `TsuCore`.
 
     Members
     -------
@@ -32,8 +34,9 @@ class PBitTree(wiring.Component):
     Golden       host.golden.exact.draft_law (law), docs/DESIGN_TSD.md section 5 (draw)
     """
 
-    def __init__(self, *, config: TsuConfig) -> None:
+    def __init__(self, *, config: TsuConfig, load_domain: str = "sync") -> None:
         self._config = config
+        self._load_domain = load_domain
         self.latency_cycles = config.depth * config.level_stages
         super().__init__(
             {
@@ -47,7 +50,7 @@ class PBitTree(wiring.Component):
         m = Module()
         at_level = wiring.flipped(self.i)
         for index in range(self._config.depth):
-            level = PBitLevel(config=self._config, level=index)
+            level = PBitLevel(config=self._config, level=index, load_domain=self._load_domain)
             m.submodules[f"level_{index}"] = level
             connect(m, wiring.flipped(self.i_write), level.i_write)
             connect(m, at_level, level.i)

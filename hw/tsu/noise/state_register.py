@@ -72,7 +72,7 @@ class StateRegister(wiring.Component):
         m = Module()
 
         words = [Signal(WORD_BITS, init=value, name=f"state{i}") for i, value in enumerate(self._init)]
-        half_zero = Signal(2 * STATE_WORDS)
+        word_zero = Signal(STATE_WORDS)
         zero = Signal()
         idle = Signal()
         progress = Signal(self.SETTLE_CYCLES)
@@ -85,12 +85,12 @@ class StateRegister(wiring.Component):
 
         # The 128-bit comparison takes two cycles. A zero state stays zero, so that the delay does no harm.
         m.d.sync += [
-            half_zero.eq(Cat(~half.any() for half in (word[i : i + 16] for word in words for i in (0, 16)))),
-            zero.eq(half_zero.all()),
+            word_zero.eq(Cat(word == 0 for word in words)),
+            zero.eq(word_zero.all()),
             progress.eq(Cat(C(1, 1), progress[:-1])),
         ]
         with m.If(idle | zero):
-            m.d.sync += [half_zero.eq(0), zero.eq(0)]
+            m.d.sync += [word_zero.eq(0), zero.eq(0)]
         with m.If(idle):
             m.d.sync += progress.eq(0)
 

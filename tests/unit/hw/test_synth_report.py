@@ -69,7 +69,7 @@ def test_fmax_is_that_of_the_clock_port() -> None:
 
 
 def test_fmax_without_our_clock_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no clock of port clk: it has other"):
+    with pytest.raises(SynthError, match="no clock of port clk: it has other"):
         read_fmax_mhz('{"fmax": {"other": {"achieved": 1.0, "constraint": 1.0}}}')
 
 
@@ -218,6 +218,7 @@ def test_only_default_builds_that_meet_the_clock_are_published(
         (["--set", "colour=1"], "set = 'colour=1' is not legal: expected FIELD=VALUE with a field of k_max"),
         (["--set", "lanes=many"], "lanes = 'many' is not legal: expected an integer"),
         (["--set", "lanes=3"], "lanes = 3 is not legal: expected a power of two in [1, 64]"),
+        (["--seed", "-1"], "seed = -1 is not legal: expected an integer in [0, 2147483647]"),
         (["--clk-mhz", "0"], "clk_mhz = 0.0 is not legal: expected a number in [1, 1000]"),
     ],
 )
@@ -225,6 +226,14 @@ def test_bad_options_give_one_line(arguments: list[str], message: str) -> None:
     status, output = run_build(*arguments)
     assert status == 2
     assert output.startswith(f"error: {message}")
+    assert output.count("\n") == 1
+
+
+def test_unwritable_build_folder_gives_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    status, output = run_build("--out", str(tmp_path / "file"))
+    assert status == 2
+    assert output.startswith("error: ")
     assert output.count("\n") == 1
 
 
