@@ -83,10 +83,10 @@ class Contender:
 def bench_psi(*, k: int, vocab_size: int, seed: int) -> Psi:
     """A psi with random ids, scores over 15 nats, and a tail of probability `TAIL_SHARE`."""
     rng = np.random.default_rng(seed)
-    ids = np.sort(rng.choice(vocab_size, k, replace=False))
-    scores_q = rng.integers(-127, 128, k)
+    ids = np.sort(rng.choice(vocab_size, k, replace=False)).astype(np.uint32)
+    scores_q = rng.integers(-127, 128, k).astype(np.int8)
     scale = 15 / 255
-    head = np.exp(scale * (scores_q - scores_q.max())).sum()
+    head = np.exp(scale * (scores_q - float(scores_q.max()))).sum()
     tail = TAIL_SHARE / (1 - TAIL_SHARE) * head
     return Psi(ids=ids, scores_q=scores_q, scale=scale, zero_point=0, tau=1.0, tail=float(tail), vocab_size=vocab_size)
 
@@ -96,7 +96,8 @@ def real_law(psi: Psi) -> npt.NDArray[np.float64]:
     head = np.exp((psi.scores - psi.scores.max()) / psi.tau)
     law = np.full(psi.vocab_size, psi.tail / psi.spread)
     law[psi.ids] = head
-    return law / law.sum()
+    law /= law.sum()
+    return law
 
 
 def _choice(law: npt.NDArray[np.float64], rng: np.random.Generator) -> Draw:

@@ -56,6 +56,4 @@ class ModelTsu(NativeTsu):
     """
 
     def __init__(self, *, config: TsuConfig, seed: int = 0, mode: str | None = None) -> None:
-        super().__init__(
-            library=model_library(config), capabilities=CAPABILITIES, config=config, seed=seed, mode=mode
-        )
+        super().__init__(library=model_library(config), capabilities=CAPABILITIES, config=config, seed=seed, mode=mode)

@@ -229,9 +229,8 @@ class NativeTsu:
         if status is not Status.OK:
             self._interrupted = False  # a refused command leaves no draw behind
             opcode = Opcode(int(words[0]) & 0xFF).name
-            raise TsuError(
-                f"the TSU refused {opcode}: {status.name}, {STATUS_TEXT[status]}{_describe(status, self._config, lowered)}"
-            )
+            fields = _describe(status, self._config, lowered)
+            raise TsuError(f"the TSU refused {opcode}: {status.name}, {STATUS_TEXT[status]}{fields}")
         return total
 
     def _send(self, words: Words) -> tuple[Status, int]:

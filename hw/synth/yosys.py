@@ -10,8 +10,8 @@ STAT_FILE = "cells.json"
 NETLIST_FILE = "netlist.json"
 
 SYNTHESIS: Mapping[str, str] = {
-    "ecp5": "synth_ecp5 -no-rw-check",
-    "ice40": "synth_ice40 -device u -dsp -no-rw-check",
+    "ecp5": "synth_ecp5",
+    "ice40": "synth_ice40 -device u -dsp",
 }
 """Synthesis command of each family (both map with abc9)."""
 

@@ -13,7 +13,18 @@ from pathlib import Path
 
 from sim.verilated.toolchain import find_cxx
 
-FLAGS = ("-x", "c++", "-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra")
+FLAGS = (
+    "-x",
+    "c++",
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-fPIC",
+    "-shared",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+)
 """Compiler flags of every native library."""
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from hw.spec import commands, exp2
 from hw.spec.config import TsuConfig
 from hw.spec.digest import spec_id
-from hw.spec.registers import REGISTERS
 from hw.spec.noise import GENERATORS, STATE_WORDS, WORD_BITS, stream_states
+from hw.spec.registers import REGISTERS
 
 ABI_HEADER = Path(__file__).with_name("tsd_abi.h")
 """The hand-written prototypes that every native TSU implements."""

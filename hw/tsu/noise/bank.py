@@ -13,11 +13,11 @@ from .lfsr import Lfsr
 from .xoshiro128pp import Xoshiro128pp
 
 
-def make_generator(*, noise: str, init: State) -> Xoshiro128pp | Lfsr:
+def make_generator(*, noise: str, init: State, pipelined: bool = True) -> Xoshiro128pp | Lfsr:
     """Gateware of the generator called `noise`, which starts from `init` after reset."""
     match noise:
         case "xoshiro128pp":
-            return Xoshiro128pp(init=init)
+            return Xoshiro128pp(init=init, pipelined=pipelined)
         case "lfsr":
             return Lfsr(shifts_per_word=1, init=init)
         case "lfsr-leap":
@@ -36,7 +36,7 @@ class NoiseBank(wiring.Component):
     Parameters
     ----------
     config : TsuConfig
-        `noise` and `noise_words` are used.
+        `noise`, `noise_words` and `level_stages` (1: generators not pipelined) are used.
     lane : int
         Chooses the states after reset: those of this lane's streams for seed 0.
 
@@ -59,6 +59,7 @@ class NoiseBank(wiring.Component):
         check_int("lane", lane, 0, config.lanes - 1)
         first, count = lane * config.noise_words, config.noise_words
         self._noise = config.noise
+        self._pipelined = config.level_stages > 1
         self._states = stream_states(config.noise, 0, first + count)[first:]
         super().__init__(
             {
@@ -73,7 +74,7 @@ class NoiseBank(wiring.Component):
 
     def _generator(self, init: State) -> Xoshiro128pp | Lfsr:
         """One generator of this bank."""
-        return make_generator(noise=self._noise, init=init)
+        return make_generator(noise=self._noise, init=init, pipelined=self._pipelined)
 
     def elaborate(self, platform):
         m = Module()

@@ -93,7 +93,9 @@ def test_shift_and_tail_by_hand() -> None:
     assert (lowered.shift, lowered.tail_weight) == (16, ((1 << 24) - 3) << 31)
 
 
-@pytest.mark.parametrize(("tail", "weight"), [(0.0, 0), (2.0**-64, 1), (1 / 32, 1), (3 / 32, 2), (5 / 64, 1), (1.0, 16)])
+@pytest.mark.parametrize(
+    ("tail", "weight"), [(0.0, 0), (2.0**-64, 1), (1 / 32, 1), (3 / 32, 2), (5 / 64, 1), (1.0, 16)]
+)
 def test_tail_rounds_half_up_and_never_to_zero(tail: float, weight: int) -> None:
     # W = 5: T_full = 16 tail; K = 1: (1 + 1) 16 + 16 has 6 bits = B, so h = 0.
     psi = make_psi(ids=[3], scores_q=[0], tail=tail)

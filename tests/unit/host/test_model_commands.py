@@ -39,7 +39,8 @@ def load(
     """Words of a LOAD; codes and `best` in two's complement of 8 bits."""
     k = len(ids) if k is None else k
     mask = (1 << 32) - 1
-    header = [LOAD, count, vocab | best << 24, k | mode | shift << 24, tail & mask, tail >> 32, ratio & mask, ratio >> 32]
+    header = [LOAD, count, vocab | best << 24, k | mode | shift << 24]
+    header += [tail & mask, tail >> 32, ratio & mask, ratio >> 32]
     return header + [token | code << 24 for token, code in zip(ids, codes, strict=True)]
 
 

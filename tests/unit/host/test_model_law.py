@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws of the model follow the law of their integers; a table with one weight off by 1/256 does not.
 
-Power analysis (fixed beforehand: seed 11, alpha = 1e-6, N = 5e7). Pearson's statistic over the K = 32 ids and the pooled
-tail has 32 degrees of freedom. When the weight of the best id, of probability p = 0.21, grows by 1/256, one draw adds
-p (1 - p) / 256^2 = 2.5e-6 to the noncentrality. Power 0.99 asks for a noncentrality of 99, hence for 3.9e7 draws. The 5 %
-of the draws that are one of 468 tail tokens (467 degrees of freedom) show a total variation of 0.005 with the same power.
-`test_sample_size` computes both.
+Power analysis (fixed beforehand: seed 11, alpha = 1e-6, N = 5e7). Pearson's statistic over the K = 32 ids and the
+pooled tail has 32 degrees of freedom. When the weight of the best id, of probability p = 0.21, grows by 1/256, one draw
+adds p (1 - p) / 256^2 = 2.5e-6 to the noncentrality. Power 0.99 asks for a noncentrality of 99, hence for 3.9e7 draws.
+The 5 % of the draws that are one of 468 tail tokens (467 degrees of freedom) show a total variation of 0.005 with the
+same power. `test_sample_size` computes both.
 """
 
 import mpmath

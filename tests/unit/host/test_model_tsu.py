@@ -71,8 +71,8 @@ def reference_weights(psi: Psi, config: TsuConfig, mode: str) -> tuple[list[int]
         for score in psi.scores_q.tolist():
             d = max(psi.scores_q.tolist()) - score
             if mode == "table":
-                mantissa = max(1, int(mpmath.nint(mpmath.ldexp(mpmath.exp(-d * ratio), top)))) << (51 - config.weight_bits)
-                exponent = 0
+                entry = max(1, int(mpmath.nint(mpmath.ldexp(mpmath.exp(-d * ratio), top))))
+                mantissa, exponent = entry << (51 - config.weight_bits), 0
             else:
                 x = d * min((1 << 50) - 1, int(mpmath.nint(mpmath.ldexp(ratio / mpmath.log(2), 44))))
                 exponent, f = x >> 44, x % (1 << 44)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark's psi, its table and its refusals."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from host.bench import TAIL_SHARE, Contender, bench_psi, measure, real_law, render
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "host.bench", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_psi_has_the_tail_share_that_the_title_names() -> None:
+    psi = bench_psi(k=64, vocab_size=5000, seed=1)
+    law = real_law(psi)
+    assert law.sum() == pytest.approx(1, abs=1e-12)
+    assert 1 - law[psi.ids].sum() == pytest.approx(TAIL_SHARE, abs=1e-6)
+    assert np.ptp(np.log(law[psi.ids])) == pytest.approx(np.ptp(psi.scores), abs=1e-9)
+
+
+def test_rounds_alternate_and_medians_are_shown() -> None:
+    calls = []
+    samplers = [
+        Contender(name=name, k=64, lanes=lanes, draw=lambda n, name=name: calls.append((name, n)) or sum(range(n)))
+        for name, lanes in (("model", 1), ("Generator.choice", 0))
+    ]
+    measure(samplers, rounds=3, seconds=0.002)
+    assert [len(sampler.rates) for sampler in samplers] == [3, 3]
+    names = [name for name, _ in calls]
+    assert names.index("Generator.choice") > 0
+    assert names[-1] == "Generator.choice"
+    samplers[0].rates, samplers[1].rates = [2e6, 30e6, 1e6], [1e6, 0.5e6, 0.1e6]
+    cells = [list(column.cells) for column in render(samplers, vocab_size=5000).columns]
+    assert [row[0] for row in cells] == ["model", "64", "1", "2", "1..30", "4"]
+    assert cells[3][1] == "0.5"
+
+
+def test_command_line_prints_every_sampler() -> None:
+    done = run("--backend", "model", "--vocab", "600", "--rounds", "1", "--seconds", "0.001")
+    assert done.returncode == 0, done.stderr
+    for text in ("model", "Generator.choice", "O(V) per draw", "256", "CPU time", "V = 600"):
+        assert text in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        (["--backend", "gpu"], "error: backend = 'gpu'"),
+        (["--vocab", "10"], "error: vocab = 10"),
+        (["--rounds", "0"], "error: rounds = 0"),
+        (["--seconds", "0"], "error: seconds = 0.0"),
+        (["--seed", "-1"], "error: seed = -1"),
+    ],
+)
+def test_illegal_options_are_one_line(arguments: list[str], start: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(start)
+    assert done.stderr.count("\n") == 1
