@@ -84,6 +84,10 @@ class TsuConfig:
             raise SpecError("weight_source", self.weight_source, "one of " + ", ".join(WEIGHT_SOURCES))
         if self.total_bits < self.id_bits:
             raise SpecError("weight_bits + headroom_bits", self.total_bits, f"at least the {self.id_bits} bits of an id")
+        if self.total_bits <= self.slack_bits:
+            raise SpecError(
+                "weight_bits + headroom_bits", self.total_bits, f"more than {self.slack_bits} bits for k_max {self.k_max}"
+            )
         if self.uniform_bits > UNIFORM_LIMIT_BITS:
             raise SpecError(
                 "weight_bits + headroom_bits + guard_bits", self.uniform_bits, f"at most {UNIFORM_LIMIT_BITS}"
