@@ -146,7 +146,7 @@ def _title(values: dict[str, object]) -> str:
     return (
         f"backend {values['backend']}, V = {values['vocab_size']}, K = {values['k']}, {values['steps']:,} steps: "
         f"{verdict}\n"
-        f"accepted {values['accept_rate']:.4f} (overlap {values['overlap']:.4f}), "
+        f"accepted {values['accept_rate'] or 0:.4f} (overlap {values['overlap']:.4f}), "
         f"chi-squared {values['chi2_stat'] or 0:.1f} on {values['chi2_dof']} degrees, p = {values['p_value']:.3g}, "
         f"psi {values['psi_bytes_mean']:.0f} bytes"
     )

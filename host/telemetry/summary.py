@@ -86,7 +86,7 @@ PRINTED = (
     "backend", "noise", "lanes", "weights", "spec_id", "seed", "steps", "complete",
     "accept_rate", "accept_low", "accept_high", "overlap", "residual_mass",
     "chi2_stat", "chi2_dof", "p_value", "mean_log_q", "ce_gap_nats", "psi_bytes_mean",
-    "samples_per_s", "steps_per_s", "detectable_tv", "sound",
+    "samples_per_s", "samples_per_cycle", "steps_per_s", "detectable_tv", "sound",
 )  # fmt: skip
 """Values of the summary that the command line prints."""
 
@@ -117,7 +117,7 @@ def summarise(
     complete : bool
         Whether every step that was asked for was done.
     facts : dict
-        What identifies the run: run_id, backend, noise, lanes, weights, spec_id, seed, steps_requested.
+        What identifies the run (run_id, backend, noise, lanes, weights, spec_id, seed, ...) and samples_per_cycle.
     """
     q = law.probabilities()
     soundness = assess(p=p, q=q, drafts=tally.drafts, emitted=tally.emitted, recovered=tally.recovered)

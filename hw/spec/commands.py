@@ -8,7 +8,8 @@ status. LOAD and DRAW then deliver `count` draws on the draw stream, in the same
 A refused command delivers no draw. A refused LOAD leaves no psi loaded, a refused TABLE no table and a refused
 SEED an unseeded TSU; a wrong opcode or version changes nothing. Where a command breaks several rules, the status
 is the first of: BAD_OPCODE, BAD_VERSION, BAD_LENGTH, then for LOAD BAD_K, BAD_VOCAB, BAD_MODE, NO_TABLE, BAD_ID,
-BAD_SCORE, BAD_TAIL, BAD_TOTAL, NO_SEED (only with count > 0), and for DRAW NO_PSI, NO_SEED (only with count > 0).
+BAD_SCORE, BAD_TAIL, BAD_TOTAL, NO_SEED (only with count > 0), for DRAW NO_PSI, NO_SEED (only with count > 0), and for
+TABLE BAD_MODE where the TSU has no table.
 Bits that no field names are ignored.
 """
 

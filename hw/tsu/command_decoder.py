@@ -94,7 +94,7 @@ class CommandDecoder(wiring.Component):
             with m.Elif(~index.all()):
                 m.d.sync += index.eq(index + 1)
             self._header_words(m, word)
-            with m.If(index != 0):
+            with m.If((index != 0) & ~self.bad_version):  # a command of another version changes nothing
                 with m.Switch(header.opcode):
                     with m.Case(Opcode.LOAD):
                         self._load_words(m, word)
@@ -102,7 +102,8 @@ class CommandDecoder(wiring.Component):
                         self._table_words(m, word)
                     with m.Case(Opcode.SEED):
                         self._seed_words(m, word)
-        m.d.comb += self.seeding.eq((index != 0) & (header.opcode == Opcode.SEED) | self.seed.stb)
+        is_seed = (header.opcode == Opcode.SEED) & ~self.bad_version
+        m.d.comb += self.seeding.eq(((index != 0) & is_seed) | self.seed.stb)
         self._verdict(m, taken, word)
         return m
 

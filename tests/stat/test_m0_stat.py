@@ -15,6 +15,7 @@ q claimed from F, 8-bit hardware weights  11, 11       10    0.00842      10,000
 Each biased run has an unbiased twin of the same size that must be sound. Nothing is retried.
 """
 
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -40,6 +41,7 @@ BACKENDS_UNDER_TEST = ("model",)
 WEIGHT_OFF_STEPS = 15_500_000
 RESIDUAL_STEPS = 4_000
 COARSE_STEPS = 10_000
+STATISTICS = (Path(__file__).parents[2] / "docs" / "reference" / "statistics.md").read_text()
 
 
 class WeightedTsu:
@@ -118,10 +120,12 @@ def verdict(
 
 
 def needed(actual: npt.NDArray[np.float64], claimed: npt.NDArray[np.float64]) -> int:
-    """Samples that see `actual` where `claimed` was promised."""
+    """Samples that see `actual` where `claimed` was promised; effect and size must be those of the document."""
     effect = stats.effect_size(actual, claimed)
     dof = int(np.count_nonzero(claimed)) - 1
-    return stats.samples_needed(effect=effect, dof=dof, alpha=TEST_ALPHA, power=POWER)
+    samples = stats.samples_needed(effect=effect, dof=dof, alpha=TEST_ALPHA, power=POWER)
+    assert f"| {effect:.3g} | {samples:,} |" in STATISTICS.replace("3.80e-6", "3.8e-06")
+    return samples
 
 
 def law_of(ids: list[int], weights: list[int], tail_weight: int, vocab_size: int) -> DraftLaw:

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host.report.histogram import LINEAR_POINTS, check_plot, rank_bins
+from host.psi.law import DraftLaw
+from host.report.histogram import LINEAR_POINTS, check_plot, plot_run, rank_bins
+from host.telemetry.summary import Tally, summarise
 from hw.spec.errors import SpecError
 
 
@@ -31,6 +33,19 @@ def test_log_bins_are_single_ranks_at_the_head() -> None:
     edges = rank_bins(50_000, 10**6, log=True)
     assert edges[:101].tolist() == list(range(101))
     assert np.all(np.diff(edges)[100:] <= 0.02 * edges[100:-1])
+
+
+def test_picture_of_a_run_without_steps(tmp_path: Path) -> None:
+    """Interrupted before the first batch: there is still a target to draw."""
+    pytest.importorskip("matplotlib")
+    law = DraftLaw(
+        ids=np.array([1], dtype=np.uint32), weights=np.array([5], dtype=np.uint64), tail_weight=4, vocab_size=3
+    )
+    p, tally = np.array([0.2, 0.5, 0.3]), Tally(3)
+    facts = {"backend": "model", "vocab_size": 3, "k": 1}
+    summary = summarise(tally, p=p, law=law, psi_bytes=20, complete=False, facts=facts)
+    plot_run(tmp_path / "a.png", p=p, law=law, tally=tally, summary=summary)
+    assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
 def test_unknown_ending() -> None:

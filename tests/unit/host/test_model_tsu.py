@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compiled model, bit for bit, against a slow sampler written here from docs/DESIGN_TSD.md sections 3 to 6."""
+"""The compiled model, bit for bit, against the slow sampler of tests/reference/stream.py."""
 
 from pathlib import Path
 
-import mpmath
 import numpy as np
 import pytest
 
@@ -12,89 +11,11 @@ from host.tsu.base import Draws, TsuError
 from host.tsu.model import CAPABILITIES, ModelTsu, model_library
 from host.tsu.native import NativeTsu
 from hw.spec.config import PRESETS, TsuConfig
-from hw.spec.exp2 import C0, C1, C2
-from hw.spec.noise import get_generator, stream_states
+from sim.bench_file import load_module
 
-Row = tuple[int, int, int]
-"""Token, weight, spread."""
-
-
-class ReferenceTsu:
-    """Big integers and linear scans; one draw at a time."""
-
-    def __init__(self, config: TsuConfig, seed: int) -> None:
-        self.config = config
-        self.step = get_generator(config.noise).step
-        self.states = stream_states(config.noise, seed, config.noise_streams)
-        self.drawn = 0
-
-    def candidate(self, lane: int) -> tuple[int, int]:
-        """u and r_w of the lane's next candidate."""
-        joined = 0
-        for word in range(self.config.noise_words):
-            stream = lane * self.config.noise_words + word
-            self.states[stream], value = self.step(self.states[stream])
-            joined |= value << (32 * word)
-        u_bits, tail_bits = self.config.uniform_bits, self.config.tail_noise_bits
-        return joined % (1 << u_bits), (joined >> u_bits) % (1 << tail_bits)
-
-    def draw(self, ids: list[int], weights: list[int], tail: int, vocab: int) -> Row:
-        total, n, tail_bits = sum(weights) + tail, vocab - len(ids), self.config.tail_noise_bits
-        scale = (1 << self.config.uniform_bits) // total
-        lane = self.drawn % self.config.lanes
-        while True:
-            u, tail_word = self.candidate(lane)
-            r, low = divmod(tail_word * n, 1 << tail_bits)
-            if u < scale * total and not (n > 0 and low < (1 << tail_bits) % n):
-                break
-        self.drawn += 1
-        reached = 0
-        for token, weight in zip(ids, weights, strict=True):
-            reached += weight
-            if u < scale * reached:
-                return token, weight, 1
-        return r + sum(token - i <= r for i, token in enumerate(ids)), tail, n
-
-
-def reference_weights(psi: Psi, config: TsuConfig, mode: str) -> tuple[list[int], int]:
-    """w_k and T of docs/DESIGN_TSD.md section 3, with mpmath for exp and log."""
-    top = config.weight_bits - 1
-    tail_numerator, tail_denominator = psi.tail.as_integer_ratio()
-    tail_full = tail_numerator << top
-    bound = (psi.k + 1) * (1 << top) - (-tail_full // tail_denominator)
-    shift = max(0, bound.bit_length() - config.total_bits)
-    unit = tail_denominator << shift
-    tail = max(1, (2 * tail_full + unit) // (2 * unit)) if psi.tail else 0
-    weights = []
-    with mpmath.workdps(60):
-        ratio = mpmath.mpf(psi.scale) / mpmath.mpf(psi.tau)
-        for score in psi.scores_q.tolist():
-            d = max(psi.scores_q.tolist()) - score
-            if mode == "table":
-                entry = max(1, int(mpmath.nint(mpmath.ldexp(mpmath.exp(-d * ratio), top))))
-                mantissa, exponent = entry << (51 - config.weight_bits), 0
-            else:
-                x = d * min((1 << 50) - 1, int(mpmath.nint(mpmath.ldexp(ratio / mpmath.log(2), 44))))
-                exponent, f = x >> 44, x % (1 << 44)
-                i, y = f >> 35, (f >> 8) % (1 << 27)
-                mantissa = C0[i] - (((C1[i] - ((C2[i] * (y >> 9)) >> 11)) * y) >> 22)
-            drop = 51 - config.weight_bits + exponent + shift
-            weights.append(max(1, (mantissa + (1 << (drop - 1))) >> drop))
-    return weights, tail
-
-
-def random_psi(seed: int, *, k: int, vocab: int, tail: float, scale: float = 0.0588, crowd: bool = False) -> Psi:
-    rng = np.random.default_rng(seed)
-    ids = np.arange(k) if crowd else np.sort(rng.choice(vocab, k, replace=False))
-    return Psi(
-        ids=ids,
-        scores_q=rng.integers(-128, 128, k),
-        scale=scale,
-        zero_point=int(rng.integers(-128, 128)),
-        tau=float(rng.uniform(0.5, 2)),
-        tail=tail,
-        vocab_size=vocab,
-    )
+_REFERENCE = load_module(Path(__file__).parents[2] / "reference" / "stream.py")
+ReferenceTsu, Row = _REFERENCE.ReferenceTsu, _REFERENCE.Row
+random_psi, reference_weights = _REFERENCE.random_psi, _REFERENCE.reference_weights
 
 
 def rows(draws: Draws) -> list[Row]:
@@ -103,8 +24,7 @@ def rows(draws: Draws) -> list[Row]:
 
 def expected_rows(reference: ReferenceTsu, psi: Psi, n: int, mode: str) -> tuple[list[Row], int]:
     weights, tail = reference_weights(psi, reference.config, mode)
-    ids = psi.ids.tolist()
-    return [reference.draw(ids, weights, tail, psi.vocab_size) for _ in range(n)], sum(weights) + tail
+    return reference.rows(psi, n, mode), sum(weights) + tail
 
 
 DEFAULT = TsuConfig()

@@ -3,6 +3,7 @@
 
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 
 from host import stats
+from host.soundness import POWER, TEST_ALPHA
 
 
 @given(st.lists(st.floats(0, 40), min_size=1, max_size=60))
@@ -113,3 +115,18 @@ def test_effect_size() -> None:
     """By hand, and infinite where the claimed law has no mass."""
     assert stats.effect_size(np.array([0.6, 0.4]), np.array([0.5, 0.5])) == pytest.approx(0.04)
     assert stats.effect_size(np.array([0.6, 0.4]), np.array([1.0, 0.0])) == math.inf
+
+
+def test_documented_table() -> None:
+    """Section 2 of docs/reference/statistics.md, recomputed."""
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "statistics.md").read_text()
+    rows = text.split("<!-- test: detectable -->")[1].split("\n\n")[1].splitlines()
+    sizes = [int(float(cell.split("=")[1])) for cell in rows[0].split("|")[3:-1]]
+    assert sizes == [10**4, 10**5, 10**6, 10**7, 10**8]
+    for row in rows[2:]:
+        vocab, needed, *figures = [cell.strip() for cell in row.split("|")[1:-1]]
+        dof = int(vocab) - 1
+        assert f"{stats.noncentrality_needed(dof=dof, alpha=TEST_ALPHA, power=POWER):.4g}" == needed
+        for samples, figure in zip(sizes, figures, strict=True):
+            detectable = stats.detectable_tv(samples=samples, dof=dof, alpha=TEST_ALPHA, power=POWER)
+            assert f"{detectable:.2g}" == figure

@@ -33,6 +33,7 @@ CONSTANTS = {
     "backend": "model",
     "spec_id": "0x01",
 }
+FACTS = ("run_id", "backend", "noise", "lanes", "weights", "spec_id", "seed", "samples_per_cycle")
 LAW = DraftLaw(
     ids=np.array([1, 3], dtype=np.uint32), weights=np.array([5, 2], dtype=np.uint64), tail_weight=4, vocab_size=8
 )
@@ -254,7 +255,7 @@ def test_summary_is_json_and_counts_add_up() -> None:
     for _ in range(3):
         batch = draws(rng.choice(8, size=2000, p=LAW.probabilities()).tolist())
         tally.add(batch, verifier.verify(batch, rng), tsu_s=0.5, verifier_s=0.25)
-    facts = dict.fromkeys(("run_id", "backend", "noise", "lanes", "weights", "spec_id", "seed"), 0)
+    facts = dict.fromkeys(FACTS, 0)
     summary = summarise(tally, p=p, law=LAW, psi_bytes=33, complete=True, facts=facts)
     values = json.loads(json.dumps(summary.values, allow_nan=False))
     assert tally.steps == 6000 == tally.drafts.sum() == tally.emitted.sum()
@@ -276,7 +277,7 @@ def test_summary_is_json_and_counts_add_up() -> None:
 
 def test_summary_of_nothing() -> None:
     """Interrupted before the first batch: no division by zero, no NaN in JSON."""
-    facts = dict.fromkeys(("run_id", "backend", "noise", "lanes", "weights", "spec_id", "seed"), 0)
+    facts = dict.fromkeys(FACTS, 0)
     p = LAW.probabilities()
     values = summarise(Tally(8), p=p, law=LAW, psi_bytes=33, complete=False, facts=facts).values
     assert values["accept_rate"] is None
