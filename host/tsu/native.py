@@ -54,15 +54,21 @@ def _open_library(path: Path) -> ctypes.CDLL:
         raise TsuError(f"cannot load the TSU library {path}: {error}") from error
     u32, u64, handle = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p
     out32, out64 = ctypes.POINTER(u32), ctypes.POINTER(u64)
-    library.tsd_open.restype, library.tsd_open.argtypes = handle, []
-    library.tsd_close.restype, library.tsd_close.argtypes = None, [handle]
-    library.tsd_spec_id.restype, library.tsd_spec_id.argtypes = u64, [handle]
-    library.tsd_cycles.restype, library.tsd_cycles.argtypes = u64, [handle]
-    library.tsd_command.restype = ctypes.c_int
-    library.tsd_command.argtypes = [handle, ctypes.c_void_p, u32, u64, out32, out64]
-    library.tsd_draws.restype = u64
-    library.tsd_draws.argtypes = [handle, u64, *[ctypes.c_void_p] * 3, u64]
-    library.tsd_message.restype, library.tsd_message.argtypes = ctypes.c_char_p, [handle]
+    prototypes: dict[str, tuple[object, list[object]]] = {
+        "tsd_open": (handle, []),
+        "tsd_close": (None, [handle]),
+        "tsd_spec_id": (u64, [handle]),
+        "tsd_cycles": (u64, [handle]),
+        "tsd_command": (ctypes.c_int, [handle, ctypes.c_void_p, u32, u64, out32, out64]),
+        "tsd_draws": (u64, [handle, u64, *[ctypes.c_void_p] * 3, u64]),
+        "tsd_message": (ctypes.c_char_p, [handle]),
+    }
+    for name, (result, arguments) in prototypes.items():
+        try:
+            function = getattr(library, name)
+        except AttributeError:
+            raise TsuError(f"{path} is not a TSU library: it has no function {name}") from None
+        function.restype, function.argtypes = result, arguments
     return library
 
 
@@ -155,13 +161,11 @@ class NativeTsu:
             The TSU refused the psi, or did not answer within its cycle bound.
         """
         check_int("n", n, 0, 1 << 48)
-        if self._interrupted:
-            self._fail("an interrupted call left draws behind")
+        self._check_whole()
         tokens, weights, spreads = _draw_arrays(n)
         for start in range(0, max(n, 1), COUNT_MAX):
             count = min(n - start, COUNT_MAX)
             part = slice(start, start + count)
-            self._interrupted = True
             self._ask(psi, count)
             self._take(tokens[part], weights[part], spreads[part])
             self._interrupted = False
@@ -169,7 +173,9 @@ class NativeTsu:
 
     def reseed(self, seed: int) -> None:
         """Start the stream again from a 64-bit seed; psi and table stay loaded."""
-        self._execute(seed_command(self._config, seed))
+        words = seed_command(self._config, seed)
+        self._check_whole()
+        self._execute(words)
 
     def command(self, words: Words) -> tuple[Status, int]:
         """Execute one command as it stands: (status, total). For tests of the command layer.
@@ -208,19 +214,33 @@ class NativeTsu:
             raise TsuError(f"the {self._capabilities.name} TSU is closed")
         return self._device
 
+    def _check_whole(self) -> None:
+        """Refuse to go on behind a call that asked for draws and was interrupted before it had taken them."""
+        self._handle()
+        if self._interrupted:
+            self._fail("an interrupted call left draws behind")
+
     def _ask(self, psi: Psi, count: int) -> None:
-        """Have `count` draws of `psi` made: a DRAW where it is the psi loaded last, else a LOAD."""
+        """Have `count` draws of `psi` made: a DRAW where it is the psi loaded last, else a LOAD.
+
+        `_interrupted` is set from before the command until its caller has taken the draws; what fails earlier, a psi
+        above the capacity for instance, leaves the stream whole.
+        """
         if self._psi is not None and (psi is self._psi or psi == self._psi):
             if count:
-                self._execute(draw_command(count=count))
+                words = draw_command(count=count)
+                self._interrupted = True
+                self._execute(words)
             return
         lowered = lower(psi, self._config, self._mode)
         if self._mode is WeightMode.TABLE and self._table_key != (psi.scale, psi.tau):
             self._table_key = None
             self._execute(table_command(weight_table(psi.scale, psi.tau, self._config.weight_bits)))
             self._table_key = (psi.scale, psi.tau)
+        words = load_command(lowered, count=count)
         self._psi = None
-        self._total = self._execute(load_command(lowered, count=count), lowered)
+        self._interrupted = True
+        self._total = self._execute(words, lowered)
         self._psi = psi
 
     def _execute(self, words: Words, lowered: LoweredPsi | None = None) -> int:

@@ -49,8 +49,9 @@ class TsuConfig:
     weight_source : str
         One of `WEIGHT_SOURCES`.
     level_stages : int
-        Pipeline registers per tree level: 1 (memory read asynchronously), 2 (memory read registered) or
-        3 (one more register behind the memory). Changes latency, never the stream.
+        Pipeline registers per tree level: 1 (memory read asynchronously; for simulators), 2 (memory read
+        registered; small) or 3 (one more register behind each memory, generators and multipliers pipelined; fast).
+        Changes latency, never the stream.
 
     Raises
     ------
@@ -144,6 +145,16 @@ class TsuConfig:
         return self.lanes * self.noise_words
 
     @property
+    def pipelined(self) -> bool:
+        """Whether generators, multipliers and memories have registers of their own inside."""
+        return self.level_stages == 3
+
+    @property
+    def multiply_stages(self) -> int:
+        """Registers of a multiplication."""
+        return 3 if self.pipelined else 1
+
+    @property
     def has_table(self) -> bool:
         """Whether the weight engine holds a table that the host loads."""
         return self.weight_source in ("table", "both")
@@ -173,7 +184,7 @@ PRESETS: dict[str, TsuConfig] = {
         headroom_bits=0,
         tail_noise_bits=24,
         weight_source="table",
-        level_stages=3,
+        level_stages=2,
     ),
     "tiny": TsuConfig(k_max=4, vocab_max=16, weight_bits=5, headroom_bits=1, guard_bits=2, tail_noise_bits=5),
 }

@@ -13,7 +13,7 @@ from .pbit import PBit
 
 
 class CandidateFilter(wiring.Component):
-    """Scaled reject, the head-or-tail p-bit, and the multiply-shift of the tail index.
+    """Scaled reject, the head-or-tail p-bit, the multiply-shift of the tail index, and its comparison with the last id.
 
     A candidate is rejected as a whole when u >= c Z or when the tail index would be biased (low part of r_w n below
     2**tail_noise_bits mod n), whether or not it is a tail draw: rejecting only tail draws would starve the tail.
@@ -35,7 +35,7 @@ class CandidateFilter(wiring.Component):
 
     def __init__(self, *, config: TsuConfig) -> None:
         self._config = config
-        self._multiply_stages = 1 if config.level_stages == 1 else 3
+        self._multiply_stages = config.multiply_stages
         self.latency_cycles = self._multiply_stages + 1
         super().__init__(
             {
@@ -79,10 +79,12 @@ class CandidateFilter(wiring.Component):
         accept = Signal()
         m.d.comb += accept.eq(~over & (low >= self.params.tail_reject))
         m.d.comb += [self.reject_stb.eq(valid & ~accept), self.busy.eq(inside)]
+        route = self.o.route
         m.d.sync += [
-            self.o.valid.eq(valid & accept),
-            self.o.bank.eq(self.bank),
-            self.o.tail.eq(tail),
+            route.valid.eq(valid & accept),
+            route.bank.eq(self.bank),
+            route.tail.eq(tail),
+            route.past_last.eq(index >= self.params.rank_last),
             self.o.value.eq(Mux(tail, index + 1, uniform)),
         ]
         return m

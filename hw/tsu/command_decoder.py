@@ -108,11 +108,15 @@ class CommandDecoder(wiring.Component):
         return m
 
     def _header_words(self, m: Module, word: Signal) -> None:
-        """Words 0 to 7 into their fields. A field of two words is taken half by half."""
+        """Words 0 and 1 into the common fields."""
+        self._take_fields(m, word, COMMON_FIELDS)
+
+    def _take_fields(self, m: Module, word: Signal, fields: dict[str, Field]) -> None:
+        """The fields of this word. A field of two words is taken half by half."""
         with m.Switch(self.index):
             for number in range(commands.LOAD_HEADER_WORDS):
                 with m.Case(number):
-                    for name, field in (COMMON_FIELDS | LOAD_FIELDS).items():
+                    for name, field in fields.items():
                         target = self.header[name]
                         if field.word == number and field.width <= 32:
                             m.d.sync += target.eq(field_of_word(field, word))
@@ -121,7 +125,8 @@ class CommandDecoder(wiring.Component):
                             m.d.sync += target[half : half + 32].eq(word)
 
     def _load_words(self, m: Module, word: Signal) -> None:
-        """Entries, from word 8 on."""
+        """The header up to word 7, entries from word 8 on. Only a LOAD changes the fields of a loaded psi."""
+        self._take_fields(m, word, LOAD_FIELDS)
         m.d.sync += self.header_stb.eq(self.index == commands.LOAD_HEADER_WORDS - 1)
         with m.If(self.index >= commands.LOAD_HEADER_WORDS):
             m.d.sync += [

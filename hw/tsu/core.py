@@ -102,7 +102,8 @@ class TsuCore(wiring.Component):
         m.d.comb += [
             self.busy.eq(loader.busy),
             loader.bank_in_use.eq(scheduler.bank_in_use),
-            loader.quiet.eq(scheduler.quiet),
+            loader.params_in_use.eq(scheduler.params_in_use),
+            scheduler.copied_stb.eq(collector.copied_stb),
             scheduler.done_stb.eq(collector.done_stb),
             scheduler.done_bank.eq(collector.done_bank),
             scheduler.restart_stb.eq(loader.restart_stb),
@@ -111,15 +112,13 @@ class TsuCore(wiring.Component):
             registers.refused_stb.eq(loader.refused_stb),
             self.register_data.eq(registers.data),
         ]
-        for bank in range(2):
-            connect(m, loader.params[bank], collector.params[bank])
+        connect(m, loader.params, collector.params)
         for index, lane in enumerate(self._lanes):
             m.submodules[f"lane_{index}"] = lane
             connect(m, lane.o_result, collector.i_result[index])
             connect(m, loader.o_tree_write, lane.i_tree_write)
             connect(m, loader.o_leaf_write, lane.i_leaf_write)
-            for bank in range(2):
-                connect(m, loader.params[bank], lane.params[bank])
+            connect(m, loader.params, lane.params)
             m.d.comb += [
                 lane.start.eq(scheduler.start[index]),
                 scheduler.idle[index].eq(lane.idle),

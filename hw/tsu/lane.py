@@ -2,13 +2,14 @@
 """One sampling lane: noise words in, draws out."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from hw.spec.config import TsuConfig, ceil_log2
 from hw.spec.noise import WORD_BITS
 
 from .candidate_filter import CandidateFilter
+from .credit_fifo import CreditFifo
 from .layouts import (
     COUNT_BITS,
     leaf_write_signature,
@@ -16,6 +17,7 @@ from .layouts import (
     params_signature,
     registered,
     result_signature,
+    start_layout,
     ticket_layout,
     tree_write_signature,
 )
@@ -40,8 +42,8 @@ class Lane(wiring.Component):
     Members
     -------
     i_words : In(stream)            noise words of one candidate, stream 0 in the low bits
-    start : In(stb, bank, count)    taken only while `idle`
-    params : 2 banks x In(params)
+    start : In(start_layout)        taken only while `idle`
+    params : In(params)             of the psi loaded last; copied with a `fresh` start
     i_tree_write, i_leaf_write      from the loader
     o_result : Out(result)          draws in noise order
     idle : Out(1)                   every draw owed has been accepted: the noise position is final
@@ -56,14 +58,14 @@ class Lane(wiring.Component):
         self._tree = PBitTree(config=config, load_domain=load_domain)
         self._leaves = LeafLookup(config=config, load_domain=load_domain)
         to_fifo = 1 + self._filter.latency_cycles + self._tree.latency_cycles + 1
-        # One entry sits in the FIFO's output register, so that its memory is a power of two deep.
-        self.fifo_depth = 1 + (1 << ceil_log2(to_fifo + 5))
+        self.fifo_depth = 1 << ceil_log2(to_fifo + 6)
+        self._tickets = CreditFifo(shape=ticket_layout(config), depth=self.fifo_depth)
         self.latency_cycles = to_fifo + 2 + self._leaves.latency_cycles
         super().__init__(
             {
                 "i_words": In(stream.Signature(config.noise_words * WORD_BITS)),
-                "start": In(data.StructLayout({"stb": 1, "bank": 1, "count": COUNT_BITS})),
-                "params": In(params_signature(config)).array(2),
+                "start": In(start_layout()),
+                "params": In(params_signature(config)),
                 "i_tree_write": In(tree_write_signature(config)),
                 "i_leaf_write": In(leaf_write_signature(config)),
                 "o_result": Out(result_signature(config)),
@@ -76,34 +78,29 @@ class Lane(wiring.Component):
         m.submodules.filter = self._filter
         m.submodules.tree = self._tree
         m.submodules.leaves = self._leaves
-        m.submodules.tickets = tickets = fifo.SyncFIFOBuffered(
-            width=ticket_layout(self._config).size, depth=self.fifo_depth
-        )
+        m.submodules.tickets = tickets = self._tickets
         # The loader's writes are broadcast to all lanes; registered here, each lane decodes its own copy.
         domain = self._load_domain
         connect(m, registered(m, self.i_tree_write, name="tree_write", domain=domain), self._tree.i_write)
         connect(m, registered(m, self.i_leaf_write, name="leaf_write", domain=domain), self._leaves.i_write)
         connect(m, self._filter.o, self._tree.i)
-        self._issue(m, pop=tickets.r_rdy & tickets.r_en)
-        self._write_ticket(m, tickets)
-        m.d.comb += [
-            self._leaves.i_ticket.payload.eq(tickets.r_data),
-            self._leaves.i_ticket.valid.eq(tickets.r_rdy),
-            tickets.r_en.eq(self._leaves.i_ticket.ready),
-        ]
+        self._issue(m)
+        self._write_ticket(m)
+        connect(m, tickets.o, self._leaves.i_ticket)
         connect(m, self._leaves.o_result, wiring.flipped(self.o_result))
         return m
 
-    def _issue(self, m: Module, *, pop: Signal) -> None:
+    def _issue(self, m: Module) -> None:
         """Take noise words against credits; settle the credits when the filter has decided."""
         config, candidates = self._config, self._filter
-        owed = Signal(COUNT_BITS)
-        room = Signal(range(self.fifo_depth + 1), init=self.fifo_depth)
+        # `owes` and `has_room` are owed != 0 and room != 0, known from registers when a cycle begins.
+        owed, owes = Signal(COUNT_BITS), Signal()
+        room, has_room = Signal(range(self.fifo_depth + 1), init=self.fifo_depth), Signal(init=1)
         issue = Signal()
         m.d.comb += [
-            self.i_words.ready.eq((owed != 0) & (room != 0)),
+            self.i_words.ready.eq(owes & has_room),
             issue.eq(self.i_words.ready & self.i_words.valid),
-            self.idle.eq((owed == 0) & ~candidates.busy),
+            self.idle.eq(~owes & ~candidates.busy),
         ]
         words, uniform_bits = self.i_words.payload, config.uniform_bits
         m.d.sync += [
@@ -111,34 +108,34 @@ class Lane(wiring.Component):
             candidates.uniform.eq(words[:uniform_bits]),
             candidates.tail_word.eq(words[uniform_bits : uniform_bits + config.tail_noise_bits]),
         ]
-        with m.If(self.start.stb):
-            m.d.sync += [owed.eq(self.start.count), candidates.bank.eq(self.start.bank)]
-            for (_, own), (_, low), (_, high) in zip(
-                members(candidates.params), members(self.params[0]), members(self.params[1]), strict=True
-            ):
-                m.d.sync += own.eq(Mux(self.start.bank, high, low))
-        with m.Elif(issue & ~candidates.reject_stb):
-            m.d.sync += owed.eq(owed - 1)
-        with m.Elif(~issue & candidates.reject_stb):
-            m.d.sync += owed.eq(owed + 1)
-        returned = Signal(2)
-        m.d.comb += returned.eq(pop + candidates.reject_stb)
-        with m.If(issue):
-            m.d.sync += room.eq(room + returned - 1)
-        with m.Else():
-            m.d.sync += room.eq(room + returned)
+        # One expression for each register: simulators evaluate it in place.
+        start, rejected = self.start, candidates.reject_stb
+        stays = issue == rejected
+        moved = Mux(stays, owed, Mux(issue, owed - 1, owed + 1))
+        m.d.sync += [
+            owed.eq(Mux(start.stb, start.count, moved)),
+            owes.eq(Mux(start.stb, start.count != 0, Mux(stays, owes, rejected | (owed != 1)))),
+            candidates.bank.eq(Mux(start.stb, start.bank, candidates.bank)),
+        ]
+        with m.If(start.stb & start.fresh):
+            m.d.sync += [
+                own.eq(given) for (_, own), (_, given) in zip(members(candidates.params), members(self.params), strict=True)
+            ]
 
-    def _write_ticket(self, m: Module, tickets: fifo.SyncFIFOBuffered) -> None:
+        pop = self._tickets.o.valid & self._tickets.o.ready
+        room_next = Signal.like(room)
+        m.d.comb += room_next.eq(room + pop + rejected - issue)
+        m.d.sync += [room.eq(room_next), has_room.eq(room_next != 0)]
+
+    def _write_ticket(self, m: Module) -> None:
         """Leaf of a head draw, or token of a tail draw: value - 1 + path, plus one where r is past the last id."""
-        found = self._tree.o
-        value = found.value[: self._config.id_bits + 1]
-        rank_last = Mux(found.bank, self.params[1].rank_last, self.params[0].rank_last)
+        route, value = self._tree.o.route, self._tree.o.value[: self._config.id_bits]
         ticket = Signal(ticket_layout(self._config))
         valid = Signal()
         m.d.sync += [
-            valid.eq(found.valid),
-            ticket.bank.eq(found.bank),
-            ticket.tail.eq(found.tail),
-            ticket.index.eq(Mux(found.tail, value + found.path - (value <= rank_last), found.path)),
+            valid.eq(route.valid),
+            ticket.bank.eq(route.bank),
+            ticket.tail.eq(route.tail),
+            ticket.index.eq(Mux(route.tail, value + route.path - ~route.past_last, route.path)),
         ]
-        m.d.comb += [tickets.w_data.eq(ticket), tickets.w_en.eq(valid)]
+        m.d.comb += [self._tickets.i.eq(ticket), self._tickets.write_stb.eq(valid)]

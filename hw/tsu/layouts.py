@@ -91,12 +91,17 @@ def beat_signature(config: TsuConfig) -> wiring.Signature:
 
 
 def job_layout() -> data.StructLayout:
-    """`count` draws to make from bank `bank` on behalf of command `tag`."""
-    return data.StructLayout({"bank": 1, "count": COUNT_BITS, "tag": TAG_BITS})
+    """`count` draws to make from bank `bank` on behalf of command `tag`; `fresh` marks the first job of a psi."""
+    return data.StructLayout({"bank": 1, "fresh": 1, "count": COUNT_BITS, "tag": TAG_BITS})
+
+
+def start_layout() -> data.StructLayout:
+    """A lane's share of a job."""
+    return data.StructLayout({"stb": 1, "bank": 1, "fresh": 1, "count": COUNT_BITS})
 
 
 def params_signature(config: TsuConfig) -> wiring.Signature:
-    """What a lane needs of one bank's psi beside the memories. Thresholds are stored less one: a p-bit fires on u > t.
+    """What lanes and collector need of a psi beside the memories. Thresholds are stored less one: a p-bit fires on u > t.
 
     reject_threshold   c Z - 1
     tail_threshold     c C_K - 1
@@ -145,20 +150,22 @@ def leaf_write_signature(config: TsuConfig) -> wiring.Signature:
     )
 
 
+def route_layout(path_bits: int) -> data.StructLayout:
+    """Where a candidate is and what it is.
+
+    The path is lowest, its newest bit at the bottom: appending a bit below moves everything up by one, and the low
+    path_bits + 2 bits are the address of the node in a level's memory. `past_last` says that r is at least
+    id_(K-1) - (K-1), the one rank boundary that a tree of k_max leaves has no node for.
+    """
+    return data.StructLayout({"path": path_bits, "tail": 1, "bank": 1, "past_last": 1, "valid": 1})
+
+
 def candidate_signature(config: TsuConfig, *, path_bits: int = 0) -> wiring.Signature:
-    """A candidate on its way down the tree, and the path it has taken.
+    """A candidate on its way down the tree.
 
     `value` is u for a head draw and r + 1 for a tail draw; both are compared with `>`.
     """
-    return wiring.Signature(
-        {
-            "valid": Out(1),
-            "bank": Out(1),
-            "tail": Out(1),
-            "value": Out(config.uniform_bits),
-            "path": Out(path_bits),
-        }
-    )
+    return wiring.Signature({"route": Out(route_layout(path_bits)), "value": Out(config.uniform_bits)})
 
 
 def members(interface: object) -> list[tuple[str, Value]]:

@@ -32,7 +32,7 @@ class LeafLookup(wiring.Component):
     def __init__(self, *, config: TsuConfig, load_domain: str = "sync") -> None:
         self._config = config
         self._load_domain = load_domain
-        self.latency_cycles = 1 if config.level_stages == 1 else 2
+        self.latency_cycles = 2 if config.pipelined else 1
         super().__init__(
             {
                 "i_ticket": In(stream.Signature(ticket_layout(config))),

@@ -39,8 +39,8 @@ class Loader(wiring.Component):
     -------
     i_command : In(stream), o_status : Out(stream)
     o_job : Out(stream(job))
-    bank_in_use : In(2), quiet : In(1)      from the scheduler
-    params : Out(2 banks of params)
+    bank_in_use : In(2), params_in_use : In(1)      from the scheduler
+    params : Out(params)                    of the psi loaded last; stable while a fresh job has to copy them
     o_tree_write, o_leaf_write : Out        to every lane
     seeding, seed_stb, o_seed : Out         head of the seed chain
     restart_stb : Out(1)                    new seeds: begin at lane 0 again
@@ -59,8 +59,8 @@ class Loader(wiring.Component):
                 "o_status": Out(stream.Signature(status_layout())),
                 "o_job": Out(stream.Signature(job_layout())),
                 "bank_in_use": In(2),
-                "quiet": In(1),
-                "params": Out(params_signature(config)).array(2),
+                "params_in_use": In(1),
+                "params": Out(params_signature(config)),
                 "o_tree_write": Out(tree_write_signature(config)),
                 "o_leaf_write": Out(leaf_write_signature(config)),
                 "seeding": Out(1),
@@ -86,19 +86,21 @@ class Loader(wiring.Component):
         header = decoder.header
 
         bank, psi_loaded, seeded = Signal(), Signal(), Signal(init=1)  # reset state: the streams of seed 0
-        table_loaded, code = Signal(), Signal(Status)
-        total = Signal(config.total_bits)
+        table_loaded, code, fresh = Signal(), Signal(Status), Signal()
         is_load = header.opcode == Opcode.LOAD
         draws = header.count != 0
 
-        in_use, quiet = Signal(2), Signal()
-        m.d.sync += [in_use.eq(self.bank_in_use), quiet.eq(self.quiet)]
+        load_blocked, seed_blocked = Signal(), Signal()
+        m.d.sync += [
+            load_blocked.eq(self.bank_in_use.bit_select(~bank, 1) | self.params_in_use),
+            seed_blocked.eq(self.bank_in_use.any()),
+        ]
         m.d.comb += [
             decoder.i_command.payload.eq(self.i_command.payload),
             decoder.i_command.valid.eq(self.i_command.valid),
             self.i_command.ready.eq(decoder.i_command.ready),
             decoder.gate.eq(
-                (~is_load | ~in_use.bit_select(~bank, 1)) & ((header.opcode != Opcode.SEED) | quiet)
+                ~(is_load & load_blocked) & ~((header.opcode == Opcode.SEED) & seed_blocked)
             ),
             self.seeding.eq(decoder.seeding),
             self.seed_stb.eq(decoder.seed.stb),
@@ -134,7 +136,9 @@ class Loader(wiring.Component):
                     m.next = "DRAIN"
             with m.State("DRAIN"):
                 with m.If(~weights_pending):
-                    m.next = "JUDGE"
+                    m.next = "CHECK"
+            with m.State("CHECK"):  # the checker registers its verdict
+                m.next = "JUDGE"
             with m.State("JUDGE"):
                 m.d.sync += code.eq(Status.OK)
                 m.next = "RESPOND"
@@ -181,23 +185,14 @@ class Loader(wiring.Component):
                     m.next = "BUILD"
             with m.State("BUILD"):
                 with m.If(~builder.busy & ~tail_divider.busy):
-                    m.d.sync += [psi_loaded.eq(1), bank.eq(~bank), total.eq(checker.total)]
-                    for number, loaded in enumerate(self.params):
-                        with m.If(bank != number):
-                            m.d.sync += [
-                                loaded.reject_threshold.eq(builder.reject_threshold),
-                                loaded.tail_threshold.eq(builder.tail_threshold),
-                                loaded.spread.eq(checker.spread),
-                                loaded.tail_reject.eq(Mux(checker.spread > 1, tail_divider.remainder, 0)),
-                                loaded.rank_last.eq(checker.rank),
-                                loaded.tail_weight.eq(header.tail_weight),
-                            ]
+                    m.d.sync += [psi_loaded.eq(1), fresh.eq(1), bank.eq(~bank)]
                     m.next = "RESPOND"
                     with m.If(draws):
                         m.next = "QUEUE"
             with m.State("QUEUE"):
                 m.d.comb += self.o_job.valid.eq(1)
                 with m.If(self.o_job.ready):
+                    m.d.sync += fresh.eq(0)
                     m.next = "RESPOND"
             with m.State("RESPOND"):
                 m.d.comb += self.o_status.valid.eq(1)
@@ -207,13 +202,20 @@ class Loader(wiring.Component):
 
         reports_total = (code == Status.OK) & (is_load | (header.opcode == Opcode.DRAW))
         m.d.comb += [
+            self.params.reject_threshold.eq(builder.reject_threshold),
+            self.params.tail_threshold.eq(builder.tail_threshold),
+            self.params.spread.eq(checker.spread),
+            self.params.tail_reject.eq(Mux(checker.spread > 1, tail_divider.remainder, 0)),
+            self.params.rank_last.eq(checker.rank),
+            self.params.tail_weight.eq(header.tail_weight),
             self.o_job.payload.bank.eq(bank),
+            self.o_job.payload.fresh.eq(fresh),
             self.o_job.payload.count.eq(header.count),
             self.o_job.payload.tag.eq(header.tag),
             self.o_status.payload.tag.eq(header.tag),
             self.o_status.payload.opcode.eq(header.opcode),
             self.o_status.payload.code.eq(code),
-            self.o_status.payload.total.eq(Mux(reports_total, total, 0)),
+            self.o_status.payload.total.eq(Mux(reports_total, checker.total, 0)),
         ]
         return m
 

@@ -64,7 +64,7 @@ class PBitLevel(wiring.Component):
 
         stages = config.level_stages
         read = memory.read_port(domain="comb" if stages == 1 else "sync")
-        m.d.comb += read.addr.eq(Cat(self.i.path, self.i.tail, self.i.bank))
+        m.d.comb += read.addr.eq(self.i.route.as_value()[: level + 2])  # path, tail, bank
         threshold, at_pbit = read.data, self.i
         if stages >= 2:
             at_pbit = registered(m, self.i, name="at_memory")
@@ -75,11 +75,5 @@ class PBitLevel(wiring.Component):
 
         m.submodules.pbit = pbit = PBit(width=config.uniform_bits)
         m.d.comb += [pbit.value.eq(at_pbit.value), pbit.threshold.eq(threshold)]
-        m.d.sync += [
-            self.o.valid.eq(at_pbit.valid),
-            self.o.bank.eq(at_pbit.bank),
-            self.o.tail.eq(at_pbit.tail),
-            self.o.value.eq(at_pbit.value),
-            self.o.path.eq(Cat(pbit.fires, at_pbit.path)),
-        ]
+        m.d.sync += [self.o.value.eq(at_pbit.value), self.o.route.eq(Cat(pbit.fires, at_pbit.route))]
         return m

@@ -26,10 +26,10 @@ class PsiChecker(wiring.Component):
     table_loaded : In(1)
     o_distance : Out(valid, distance)                  score_max_q - score_q, one cycle after the entry
     i_weight : In(valid, weight)                       from the weight engine
-    spread : Out(id_bits)                              n = V - K, valid with start_stb
+    spread : Out(id_bits)                              n = V - K, one cycle after both are in the header
     rank : Out(id_bits)                                id - index of the last entry
     total : Out(total_bits)                            Z, valid when all weights are in and `code` is OK
-    code : Out(Status)                                 first rule broken, or OK
+    code : Out(Status)                                 first rule broken, or OK; one cycle after the last weight
     """
 
     def __init__(self, *, config: TsuConfig) -> None:
@@ -53,7 +53,7 @@ class PsiChecker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, header, entry = self._config, self.header, self.entry
-        m.d.comb += self.spread.eq(header.vocab_size - header.k)
+        m.d.sync += self.spread.eq(header.vocab_size - header.k)
 
         id_floor, last_id = Signal(), Signal(len(entry.id))
         bad_id, bad_score, best_seen = Signal(), Signal(), Signal()
@@ -92,8 +92,10 @@ class PsiChecker(wiring.Component):
             ),
             ((total < config.total_min) | (total > config.total_max), Status.BAD_TOTAL),
         )
-        m.d.comb += self.code.eq(Status.OK)
-        for broken, code in reversed(verdicts):
+        code = Signal(Status)
+        m.d.comb += code.eq(Status.OK)
+        for broken, verdict in reversed(verdicts):
             with m.If(broken):
-                m.d.comb += self.code.eq(code)
+                m.d.comb += code.eq(verdict)
+        m.d.sync += self.code.eq(code)
         return m

@@ -2,13 +2,15 @@
 """Shares jobs out to the lanes and keeps count of the banks in use."""
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
-from .collector import JOB_DEPTH
-from .layouts import COUNT_BITS, job_layout
+from .layouts import job_layout, start_layout
+
+JOBS_PER_BANK = 4
+"""Most jobs between loader and output: one waiting here, one running, one waiting in the collector, one leaving it."""
 
 
 class Scheduler(wiring.Component):
@@ -25,13 +27,14 @@ class Scheduler(wiring.Component):
     -------
     i_job : In(stream(job))
     idle : In(lanes)                   from the lanes
-    start : lanes x Out(stb, bank, count)
-    o_job : Out(stream(job))           to the collector
-    done_stb, done_bank : In           from the collector
-    restart_stb : In(1)                begin at lane 0 again (only while `quiet`)
-    bank_in_use : Out(2)               a job of that bank is queued, running or being collected
-    quiet : Out(1)                     no bank is in use
-    Latency      4 cycles from i_job to start
+    start : lanes x Out(start_layout)
+    o_job : Out(stream(job))           to the collector, when the lanes start
+    copied_stb : In(1)                 the collector has copied the parameters of a fresh job (the lanes did before)
+    done_stb, done_bank : In           from the collector: the last beat of a job has left
+    restart_stb : In(1)                begin at lane 0 again (only while no bank is in use)
+    bank_in_use : Out(2)               a job of that bank is waiting, running or being collected
+    params_in_use : Out(1)             a fresh job has not been copied everywhere
+    Latency      2 cycles from i_job to start
     """
 
     def __init__(self, *, config: TsuConfig) -> None:
@@ -40,13 +43,14 @@ class Scheduler(wiring.Component):
             {
                 "i_job": In(stream.Signature(job_layout())),
                 "idle": In(config.lanes),
-                "start": Out(data.StructLayout({"stb": 1, "bank": 1, "count": COUNT_BITS})).array(config.lanes),
+                "start": Out(start_layout()).array(config.lanes),
                 "o_job": Out(stream.Signature(job_layout())),
+                "copied_stb": In(1),
                 "done_stb": In(1),
                 "done_bank": In(1),
                 "restart_stb": In(1),
                 "bank_in_use": Out(2),
-                "quiet": Out(1),
+                "params_in_use": Out(1),
             }
         )
 
@@ -54,52 +58,51 @@ class Scheduler(wiring.Component):
         m = Module()
         lanes = self._config.lanes
         lane_bits = lanes.bit_length() - 1
-        m.submodules.jobs = jobs = fifo.SyncFIFOBuffered(width=job_layout().size, depth=JOB_DEPTH)
-        m.d.comb += [
-            jobs.w_data.eq(self.i_job.payload),
-            jobs.w_en.eq(self.i_job.valid),
-            self.i_job.ready.eq(jobs.w_rdy),
-        ]
-
-        job = data.View(job_layout(), jobs.r_data)
+        waiting, job = Signal(), Signal(job_layout())
         first = Signal(range(lanes))
-        settled, starting = Signal(), Signal()
-        m.d.sync += settled.eq(self.idle.all())
-        # `settled` is one cycle old: hold it back until the lanes have seen the start before.
+        starting, settled = Signal(), Signal()
+        # `settled` is one cycle old and a start takes one: hold the next one back until the lanes show this one.
         blocked = Signal(2)
+        m.d.sync += [settled.eq(self.idle.all()), blocked.eq((blocked >> 1) | (starting << 1))]
         m.d.comb += [
+            self.i_job.ready.eq(~waiting),
             self.o_job.payload.eq(job),
-            self.o_job.valid.eq(jobs.r_rdy & settled & ~blocked.any()),
+            self.o_job.valid.eq(waiting & settled & ~blocked.any()),
             starting.eq(self.o_job.valid & self.o_job.ready),
-            jobs.r_en.eq(starting),
         ]
-        m.d.sync += blocked.eq((blocked >> 1) | (starting << 1))
+        with m.If(self.i_job.valid & ~waiting):
+            m.d.sync += [waiting.eq(1), job.eq(self.i_job.payload)]
         with m.If(starting):
-            m.d.sync += first.eq(first + job.count)
+            m.d.sync += [waiting.eq(0), first.eq(first + job.count)]
         with m.If(self.restart_stb):
             m.d.sync += first.eq(0)
 
-        for lane in range(lanes):
-            start = self.start[lane]
-            m.d.sync += start.stb.eq(starting)
+        for lane, start in enumerate(self.start):
             offset = Signal(range(lanes), name=f"offset_{lane}")
             m.d.comb += offset.eq(lane - first)
+            m.d.sync += start.stb.eq(starting)
             with m.If(starting):
                 m.d.sync += [
                     start.bank.eq(job.bank),
+                    start.fresh.eq(job.fresh),
                     start.count.eq((job.count >> lane_bits) + (offset < job.count[:lane_bits])),
                 ]
-        self._count_banks(m)
+        self._count_banks(m, accepted=self.i_job.valid & ~waiting)
         return m
 
-    def _count_banks(self, m: Module) -> None:
-        """Jobs of each bank between loader and the end of their last beat."""
-        accepted = self.i_job.valid & self.i_job.ready
+    def _count_banks(self, m: Module, *, accepted: Signal) -> None:
+        """Jobs of each bank between loader and the end of their last beat; parameters still to be copied."""
+        arriving: data.View = self.i_job.payload
         for bank in range(2):
-            # Two queues, one job starting, one job being collected.
-            jobs = Signal(range(2 * JOB_DEPTH + 3), name=f"jobs_{bank}")
-            arrives = accepted & (self.i_job.payload.bank == bank)
+            jobs = Signal(range(JOBS_PER_BANK + 1), name=f"jobs_{bank}")
+            arrives = accepted & (arriving.bank == bank)
             leaves = self.done_stb & (self.done_bank == bank)
-            m.d.sync += jobs.eq(jobs + arrives - leaves)
+            with m.If(arrives & ~leaves):
+                m.d.sync += jobs.eq(jobs + 1)
+            with m.If(leaves & ~arrives):
+                m.d.sync += jobs.eq(jobs - 1)
             m.d.comb += self.bank_in_use[bank].eq(jobs != 0)
-        m.d.comb += self.quiet.eq(self.bank_in_use == 0)
+        with m.If(accepted & arriving.fresh):
+            m.d.sync += self.params_in_use.eq(1)
+        with m.Elif(self.copied_stb):
+            m.d.sync += self.params_in_use.eq(0)

@@ -57,7 +57,7 @@ class ThresholdBuilder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        stages = 1 if config.level_stages == 1 else 3
+        stages = config.multiply_stages
         m.submodules.weights = weights = Memory(shape=unsigned(config.weight_bits), depth=config.k_max, init=[])
         write, read = weights.write_port(), weights.read_port()
         m.d.comb += [

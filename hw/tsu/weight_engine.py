@@ -39,7 +39,7 @@ class WeightEngine(wiring.Component):
 
     def __init__(self, *, config: TsuConfig) -> None:
         self._config = config
-        self._exp2 = Exp2Unit(stages=1 if config.level_stages == 1 else 3) if config.has_exp2 else None
+        self._exp2 = Exp2Unit(stages=config.multiply_stages) if config.has_exp2 else None
         self._source_cycles = self._exp2.latency_cycles if self._exp2 is not None else 2
         self.latency_cycles = self._source_cycles + 3
         super().__init__(

@@ -36,7 +36,7 @@ class NoiseBank(wiring.Component):
     Parameters
     ----------
     config : TsuConfig
-        `noise`, `noise_words` and `level_stages` (1: generators not pipelined) are used.
+        `noise`, `noise_words` and `pipelined` are used.
     lane : int
         Chooses the states after reset: those of this lane's streams for seed 0.
 
@@ -59,7 +59,7 @@ class NoiseBank(wiring.Component):
         check_int("lane", lane, 0, config.lanes - 1)
         first, count = lane * config.noise_words, config.noise_words
         self._noise = config.noise
-        self._pipelined = config.level_stages > 1
+        self._pipelined = config.pipelined
         self._states = stream_states(config.noise, 0, first + count)[first:]
         super().__init__(
             {

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """128-bit state of one noise generator: seed chain, stepping, lock-up watch."""
 
-from amaranth import C, Cat, Module, Signal
+from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.errors import SpecError
 from hw.spec.noise import LOCKUP_STATE, STATE_WORDS, WORD_BITS, State
-
-LOCKUP_BITS = [(i, bit) for i, word in enumerate(LOCKUP_STATE) for bit in range(WORD_BITS) if word >> bit & 1]
-"""Word and bit index of every one in `LOCKUP_STATE`."""
 
 
 def check_init(init: State) -> State:
@@ -50,7 +47,7 @@ class StateRegister(wiring.Component):
     Raises       SpecError: init
     """
 
-    SETTLE_CYCLES = 3
+    SETTLE_CYCLES = 2
 
     def __init__(self, *, init: State) -> None:
         self._init = check_init(init)
@@ -72,7 +69,6 @@ class StateRegister(wiring.Component):
         m = Module()
 
         words = [Signal(WORD_BITS, init=value, name=f"state{i}") for i, value in enumerate(self._init)]
-        word_zero = Signal(STATE_WORDS)
         zero = Signal()
         idle = Signal()
         progress = Signal(self.SETTLE_CYCLES)
@@ -83,28 +79,17 @@ class StateRegister(wiring.Component):
             self.settled.eq(progress[-1] & ~idle),
         ]
 
-        # The 128-bit comparison takes two cycles. A zero state stays zero, so that the delay does no harm.
-        m.d.sync += [
-            word_zero.eq(Cat(word == 0 for word in words)),
-            zero.eq(word_zero.all()),
-            progress.eq(Cat(C(1, 1), progress[:-1])),
-        ]
-        with m.If(idle | zero):
-            m.d.sync += [word_zero.eq(0), zero.eq(0)]
-        with m.If(idle):
-            m.d.sync += progress.eq(0)
+        # Registered: a zero state stays zero, so that the delay does no harm.
+        any_one = words[0] | words[1] | words[2] | words[3]
+        m.d.sync += [zero.eq(~(any_one.any() | idle | zero)), progress.eq(Mux(idle, 0, Cat(C(1, 1), progress[:-1])))]
 
-        for i, word in enumerate(words):
-            with m.If(self.seed_stb):
-                m.d.sync += word.eq(words[i + 1] if i + 1 < STATE_WORDS else self.i_seed)
-            with m.Elif(self.step_stb & progress[-1]):
-                m.d.sync += word.eq(self.next_word[i])
-
-        with m.If(self.seed_stb):
-            m.d.sync += self.locked_up.eq(0)
-        with m.Elif(zero):
-            m.d.sync += self.locked_up.eq(1)
-            # The other bits are zero, stepped or not.
-            m.d.sync += [words[i][bit].eq(1) for i, bit in LOCKUP_BITS]
+        # One expression for each word: simulators evaluate it in place.
+        step = self.step_stb & progress[-1]
+        chain = [*words[1:], self.i_seed]
+        for word, following, next_word, lockup in zip(words, chain, self.next_word, LOCKUP_STATE, strict=True):
+            # The bits of a zero state are zero, stepped or not.
+            stepped = Mux(step, next_word, word) | Mux(zero, lockup, 0)
+            m.d.sync += word.eq(Mux(self.seed_stb, following, stepped))
+        m.d.sync += self.locked_up.eq(~self.seed_stb & (self.locked_up | zero))
 
         return m

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FIFO whose writer counts the free places itself."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.spec.errors import check_power_of_two
+
+
+class CreditFifo(wiring.Component):
+    """First in, first out, for a writer that holds one credit per free place and therefore never overflows it.
+
+    Without a level and without a full flag it is smaller than a general FIFO, and its memory is read through a
+    register (block RAM on every FPGA).
+
+    Parameters
+    ----------
+    shape : StructLayout
+    depth : int
+        Places; a power of two. The writer must never have more than `depth` entries inside.
+
+    Members
+    -------
+    write_stb : In(1), i : In(shape)
+    o : Out(stream(shape))
+    Latency      2 cycles from write_stb to o.valid
+    Throughput   one entry in and one out per cycle
+    Raises       SpecError: depth
+    """
+
+    LATENCY_CYCLES = 2
+
+    def __init__(self, *, shape: data.StructLayout, depth: int) -> None:
+        self._depth = check_power_of_two("depth", depth, 2, 1 << 16)
+        self._shape = shape
+        super().__init__({"write_stb": In(1), "i": In(shape), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=self._shape, depth=self._depth, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        # One bit more than an address: equal pointers mean empty.
+        written, taken = Signal(range(2 * self._depth)), Signal(range(2 * self._depth))
+        taken_next = Signal.like(taken)
+        m.d.comb += [
+            taken_next.eq(taken + (self.o.valid & self.o.ready)),
+            write.en.eq(self.write_stb),
+            write.addr.eq(written),
+            write.data.eq(self.i),
+            read.addr.eq(taken_next),
+            self.o.payload.eq(read.data),
+        ]
+        m.d.sync += [
+            written.eq(written + self.write_stb),
+            taken.eq(taken_next),
+            self.o.valid.eq(written != taken_next),
+        ]
+        return m

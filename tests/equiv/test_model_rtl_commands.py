@@ -1,0 +1,432 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Malformed commands, interleaved with good ones: model and RTL answer alike, and as hw/spec/commands.py says.
+
+`Rules` below is that file's docstring as a third, slow implementation; it judges words by hand-written bit positions.
+After reset and before any SEED a TSU holds the streams of seed 0 and counts as seeded (sim/native/tsd_abi.h); the
+adapters seed when they open it.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from host.tsu.lowering import seed_command, table_command, weight_table
+from host.tsu.model import ModelTsu
+from host.tsu.native import NativeTsu
+from host.tsu.rtl import RtlTsu
+from hw.spec.commands import Status
+from hw.spec.config import TsuConfig
+from hw.spec.exp2 import exp2_mantissa
+
+WORD = 1 << 32
+LOAD, DRAW, TABLE, SEED = 1, 2, 3, 4
+VERSION = 0x0100
+NARROW = TsuConfig(
+    k_max=16,
+    vocab_max=50,
+    weight_bits=9,
+    headroom_bits=2,
+    guard_bits=3,
+    tail_noise_bits=7,
+    lanes=4,
+    weight_source="table",
+)
+CONFIGS = {
+    "default": TsuConfig(),
+    "narrow table": NARROW,
+    "narrow both": NARROW.with_fields(weight_source="both", lanes=2),
+    "narrow exp2": NARROW.with_fields(weight_source="exp2", lanes=1, level_stages=3),
+}
+SLOW = ("narrow both", "narrow exp2")
+COMMANDS = 6000
+
+
+def bits(word: int, low: int, width: int) -> int:
+    return word >> low & ((1 << width) - 1)
+
+
+def signed(code: int) -> int:
+    return code - 256 if code & 0x80 else code
+
+
+class Rules:
+    """State of a TSU as far as statuses depend on it."""
+
+    def __init__(self, config: TsuConfig) -> None:
+        self.config = config
+        self.table: list[int] | None = None
+        self.total: int | None = None  # Z of the psi loaded last
+        self.seeded = True
+
+    def answer(self, words: list[int]) -> tuple[list[Status], int]:
+        """Every rule that the command breaks, in the documented order, and the total; changes the state."""
+        opcode, version = bits(words[0], 0, 8), bits(words[0], 8, 8)
+        if opcode not in (LOAD, DRAW, TABLE, SEED):
+            return [Status.BAD_OPCODE], 0
+        if version != 1:
+            return [Status.BAD_VERSION], 0
+        return {LOAD: self.load, DRAW: self.draw, TABLE: self.load_table, SEED: self.seed}[opcode](words)
+
+    def load(self, words: list[int]) -> tuple[list[Status], int]:
+        self.total = None
+        if len(words) < 8 or len(words) != 8 + bits(words[3], 0, 11):
+            return [Status.BAD_LENGTH], 0
+        config, entries = self.config, words[8:]
+        k, mode, vocab = len(entries), bits(words[3], 16, 1), bits(words[2], 0, 21)
+        best = signed(bits(words[2], 24, 8))
+        tail = words[4] | words[5] << 32
+        ids = [bits(word, 0, 20) for word in entries]
+        codes = [signed(bits(word, 24, 8)) for word in entries]
+        missing_table = mode == 0 and self.table is None
+        rising = all(a < b for a, b in pairwise(ids))
+        checks = {
+            Status.BAD_K: not 1 <= k <= config.k_max,
+            Status.BAD_VOCAB: not k <= vocab <= config.vocab_max,
+            Status.BAD_MODE: config.weight_source not in ("both", "exp2" if mode else "table"),
+            Status.NO_TABLE: missing_table,
+            Status.BAD_ID: not rising or any(token >= vocab for token in ids),
+            Status.BAD_SCORE: best not in codes or any(code > best for code in codes),
+            Status.BAD_TAIL: (tail > 0 and vocab == k) or tail >= 1 << config.total_bits,
+        }
+        total = 0
+        if not missing_table:
+            total = tail + sum(self.weight((best - code) % 256, words, mode) for code in codes)
+            checks[Status.BAD_TOTAL] = not config.total_min <= total <= config.total_max
+        checks[Status.NO_SEED] = words[1] > 0 and not self.seeded
+        broken = [status for status, is_broken in checks.items() if is_broken]
+        if broken:
+            return broken, 0
+        self.total = total
+        return [Status.OK], total
+
+    def weight(self, distance: int, words: list[int], mode: int) -> int:
+        """docs/DESIGN_TSD.md section 3, items 3 and 4."""
+        if mode:
+            x = distance * ((words[6] | words[7] << 32) % (1 << 50))
+            mantissa, exponent = exp2_mantissa(x % (1 << 44)), x >> 44
+        else:
+            assert self.table is not None
+            mantissa, exponent = self.table[distance] << (51 - self.config.weight_bits), 0
+        shift = 51 - self.config.weight_bits + exponent + bits(words[3], 24, 6)
+        return max(1, (mantissa + (1 << (shift - 1))) >> shift)
+
+    def draw(self, words: list[int]) -> tuple[list[Status], int]:
+        if len(words) != 2:
+            return [Status.BAD_LENGTH], 0
+        checks = {Status.NO_PSI: self.total is None, Status.NO_SEED: words[1] > 0 and not self.seeded}
+        broken = [status for status, is_broken in checks.items() if is_broken]
+        return (broken, 0) if broken else ([Status.OK], self.total or 0)
+
+    def load_table(self, words: list[int]) -> tuple[list[Status], int]:
+        self.table = None
+        if len(words) != 513:
+            return [Status.BAD_LENGTH], 0
+        if self.config.weight_source == "exp2":
+            return [Status.BAD_MODE], 0
+        mask = (1 << self.config.weight_bits) - 1
+        self.table = [(low | high << 32) & mask for low, high in zip(words[1::2], words[2::2], strict=True)]
+        return [Status.OK], 0
+
+    def seed(self, words: list[int]) -> tuple[list[Status], int]:
+        self.seeded = False
+        if len(words) != 1 + 4 * self.config.noise_streams:
+            return [Status.BAD_LENGTH], 0
+        if any(not any(words[first : first + 4]) for first in range(1, len(words), 4)):
+            return [Status.BAD_SEED], 0
+        self.seeded = True
+        return [Status.OK], 0
+
+
+class Fuzzer:
+    """Commands, good ones and ones with up to three defects."""
+
+    def __init__(self, config: TsuConfig, seed: int) -> None:
+        self.config = config
+        self.rng = np.random.default_rng(seed)
+
+    def below(self, limit: int) -> int:
+        return int(self.rng.integers(limit, dtype=np.uint64))
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def words(self, n: int) -> list[int]:
+        return [int(word) for word in self.rng.integers(0, WORD, n, dtype=np.uint64)]
+
+    def command(self) -> list[int]:
+        kind = self.rng.choice(["load", "draw", "table", "seed", "noise"], p=[0.55, 0.25, 0.08, 0.08, 0.04])
+        if kind == "noise":
+            return self.words(1 + self.below(12))
+        words: list[int] = getattr(self, kind)()
+        words[0] |= self.below(1 << 16) << 16  # tag
+        if self.chance(0.4):
+            for _ in range(1 + self.below(3)):
+                words = self.spoil(words, kind)
+        return words
+
+    def load(self) -> list[int]:
+        config = self.config
+        k = 1 + self.below(config.k_max)
+        vocab = k + self.below(config.vocab_max - k + 1)
+        codes = self.rng.integers(0, 256, k)
+        best = max(signed(int(code)) for code in codes)
+        tail = 0 if vocab == k or self.chance(0.3) else self.below(1 << (config.total_bits - 1))
+        ratio = self.below(1 << int(self.rng.integers(36, 51)))
+        mode = {"table": 0, "exp2": 1}.get(config.weight_source, self.below(2))
+        shift = int(self.rng.choice([0, 1, 2, 3, 4, 63], p=[0.3, 0.25, 0.25, 0.1, 0.08, 0.02]))
+        header = [LOAD | VERSION, self.below(13), vocab | (best % 256) << 24, k | mode << 16 | shift << 24]
+        header += [tail % WORD, tail >> 32, ratio % WORD, ratio >> 32]
+        ids = np.sort(self.rng.choice(vocab, k, replace=False))
+        return header + [int(token) | int(code) << 24 for token, code in zip(ids, codes, strict=True)]
+
+    def draw(self) -> list[int]:
+        return [DRAW | VERSION, self.below(4) * self.below(13)]
+
+    def table(self) -> list[int]:
+        top = 1 << int(self.rng.integers(1, self.config.weight_bits + 1))
+        entries = self.rng.integers(0, top, 256, dtype=np.uint64)
+        return [TABLE | VERSION, *(int(word) for word in entries.astype("<u8").view("<u4"))]
+
+    def seed(self) -> list[int]:
+        return [SEED | VERSION, *self.words(4 * self.config.noise_streams)]
+
+    def spoil(self, words: list[int], kind: str) -> list[int]:
+        """One defect. Some only set bits that no field names, which must not matter."""
+        common: list[Callable[[list[int]], list[int]]] = [
+            lambda w: w[: 1 + self.below(len(w))],
+            lambda w: w + self.words(5000 if self.chance(0.02) else 1 + self.below(4)),
+            lambda w: [w[0] ^ (1 + self.below(255)) << 8, *w[1:]],
+            lambda w: [w[0] ^ (1 + self.below(255)), *w[1:]],
+        ]
+        if kind == "seed":
+            stream = self.below(self.config.noise_streams)
+            common.append(lambda w: [0 if 1 + 4 * stream <= i < 5 + 4 * stream else word for i, word in enumerate(w)])
+        if kind == "table":
+            common.append(lambda w: [w[0], *(word ^ (i % 2 << 31) for i, word in enumerate(w[1:]))])
+        if kind == "load" and len(words) >= 9:
+            return self.spoil_load(words) if self.chance(0.85) else common[self.below(len(common))](words)
+        return common[self.below(len(common))](words)
+
+    def spoil_load(self, words: list[int]) -> list[int]:
+        w, config, at = list(words), self.config, 8 + self.below(len(words) - 8)
+        match self.below(16):
+            case 0:  # no entry
+                w[3] &= ~0x7FF
+                w = w[:8]
+            case 1:  # more entries than k_max
+                w += self.words(config.k_max + 1 + self.below(3))
+                w[3] = w[3] & ~0x7FF | (len(w) - 8)
+            case 2:  # k against the words
+                w[3] ^= 1 << self.below(11)
+            case 3:
+                legal = len(w) - 8
+                w[2] = (
+                    w[2] & ~0x1FFFFF
+                    | [0, legal - 1, legal, config.vocab_max, config.vocab_max + 1, 0x1FFFFF][self.below(6)]
+                )
+            case 4:
+                w[3] ^= 1 << 16  # mode
+            case 5:
+                w[3] = w[3] & ~(0x3F << 24) | self.below(64) << 24
+            case 6:  # an id twice, or out of order
+                w[at] = w[at] & ~0xFFFFF | w[8 + self.below(len(w) - 8)] & 0xFFFFF
+            case 7:  # an id at V or above
+                w[-1] = w[-1] & ~0xFFFFF | min(0xFFFFF, bits(w[2], 0, 21) + self.below(2))
+            case 8:
+                w[at] ^= self.below(256) << 24
+            case 9:
+                w[2] = (w[2] & 0xFFFFFF) | self.below(256) << 24
+            case 10:  # the last bits of a legal tail, and the first above it
+                tail = (1 << config.total_bits) - 1 + self.below(2)
+                w[4], w[5] = tail % WORD, tail >> 32
+            case 11:
+                w[4], w[5] = self.words(2)
+            case 12:
+                w[4], w[5] = self.below(3), 0
+            case 13:
+                w[6], w[7] = self.words(2)
+            case 14:  # bits without a name
+                w[2] ^= self.below(8) << 21
+                w[3] ^= self.below(32) << 11 | self.below(128) << 17 | self.below(4) << 30
+                w[at] ^= self.below(16) << 20
+            case 15:  # V = K
+                w[2] = w[2] & ~0x1FFFFF | (len(w) - 8)
+        return w
+
+
+class Pair:
+    """Model and RTL side by side: the same commands, the same draws taken."""
+
+    def __init__(self, config: TsuConfig) -> None:
+        self.rtl, self.model = RtlTsu(config=config, seed=1), ModelTsu(config=config, seed=1)
+        self.owed: deque[tuple[int, int]] = deque()  # draws not taken yet, and the good LOAD they belong to
+        self.loads = 0
+        self.taken = 0
+
+    def close(self) -> None:
+        self.rtl.close()
+        self.model.close()
+
+    def command(self, words: list[int]) -> tuple[Status, int]:
+        """The answer of both; draws that are in the way of the command are taken first."""
+        opcode = bits(words[0], 0, 8)
+        older = any(load != self.loads for _, load in self.owed)
+        if opcode == SEED or len(self.owed) > 1 or (opcode == LOAD and older):
+            self.take(sum(count for count, _ in self.owed))
+        array = np.array(words, dtype=np.uint32)
+        answer, other = self.rtl.command(array), self.model.command(array)
+        assert answer == other, f"RTL {answer}, model {other} for {[hex(word) for word in words[:80]]}"
+        if answer[0] is Status.OK and opcode in (LOAD, DRAW):
+            self.loads += opcode == LOAD
+            if words[1]:
+                self.owed.append((words[1], self.loads))
+        return answer
+
+    def take(self, n: int) -> None:
+        """Take n draws of each and compare them."""
+        left, right = self.rtl.take(n), self.model.take(n)
+        for name in ("tokens", "weights", "spreads"):
+            assert getattr(left, name).tolist() == getattr(right, name).tolist()
+        self.taken += n
+        while n:
+            count, load = self.owed.popleft()
+            if count > n:
+                self.owed.appendleft((count - n, load))
+            n -= min(n, count)
+
+
+@pytest.fixture
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    both = Pair(request.param)
+    yield both
+    both.close()
+
+
+def fuzz(config: TsuConfig, seed: int) -> tuple[Counter[Status], Counter[tuple[Status, Status]], int]:
+    """Statuses reached, pairs of rules broken by one command (first and next), and draws compared."""
+    fuzzer, rules, both = Fuzzer(config, seed), Rules(config), Pair(config)
+    statuses: Counter[Status] = Counter()
+    clashes: Counter[tuple[Status, Status]] = Counter()
+    for _ in range(COMMANDS):
+        words = fuzzer.command()
+        broken, total = rules.answer(words)
+        answer = both.command(words)
+        assert answer == (broken[0], total), f"expected {broken}, {total} for {[hex(word) for word in words[:80]]}"
+        statuses[broken[0]] += 1
+        clashes.update(pairwise(broken))
+        owed = sum(count for count, _ in both.owed)
+        if owed and fuzzer.chance(0.4):
+            both.take(fuzzer.below(owed + 1))
+    both.take(sum(count for count, _ in both.owed))
+    both.close()
+    return statuses, clashes, both.taken
+
+
+UNREACHABLE = {
+    "both": {Status.BAD_MODE},
+    "table": set(),
+    "exp2": {Status.NO_TABLE},
+}
+"""Statuses that a TSU of this weight source never gives."""
+
+CLASHES = (
+    (Status.BAD_K, Status.BAD_VOCAB),
+    (Status.BAD_ID, Status.BAD_SCORE),
+    (Status.BAD_SCORE, Status.BAD_TAIL),
+    (Status.BAD_TAIL, Status.BAD_TOTAL),
+    (Status.BAD_TOTAL, Status.NO_SEED),
+    (Status.NO_PSI, Status.NO_SEED),
+)
+"""Neighbours in the documented order: the first of them is the status, every time."""
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    "name", [name if name not in SLOW else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
+)
+def test_random_commands(name: str, seed: int) -> None:
+    config = CONFIGS[name]
+    statuses, clashes, taken = fuzz(config, seed)
+    assert set(statuses) == set(Status) - UNREACHABLE[config.weight_source]
+    assert min(statuses.values()) >= 3
+    assert statuses[Status.OK] > COMMANDS // 5
+    assert taken > COMMANDS // 2
+    wanted = [*CLASHES]
+    wanted += [(Status.BAD_VOCAB, Status.NO_TABLE)] if config.has_table else []
+    wanted += [(Status.BAD_VOCAB, Status.BAD_MODE)] if config.weight_source != "both" else []
+    assert [clash for clash in wanted if not clashes[clash]] == []
+
+
+FLAT = table_command(weight_table(0.0, 1.0, NARROW.weight_bits)).tolist()
+PSI = [LOAD | VERSION, 0, 40 | 5 << 24, 2 | 2 << 24, 30, 0, 0, 0, 3 | 5 << 24, 7 | 4 << 24]
+GOOD_SEED = seed_command(NARROW, 77).tolist()
+
+
+@pytest.mark.parametrize("pair", [NARROW], indirect=True, ids=["narrow"])
+@pytest.mark.parametrize("opcode", [LOAD, DRAW, TABLE, SEED, 0, 5, 255])
+@pytest.mark.parametrize("length", [1, 2, 5, 11, 17, 513, 5000])
+def test_wrong_opcode_or_version_changes_nothing(pair: Pair, opcode: int, length: int) -> None:
+    """The psi, its table and the noise stay: the model, which never sees the command, draws the same."""
+    draw = [DRAW | VERSION, 41]
+    for words in (FLAT, PSI, draw):
+        assert pair.command(words)[0] is Status.OK
+    pair.take(41)
+    wrong = np.full(length, 0xAAAA_AAAA, dtype=np.uint32)
+    wrong[0] = 0x0200 | opcode
+    expected = Status.BAD_VERSION if opcode in (LOAD, DRAW, TABLE, SEED) else Status.BAD_OPCODE
+    assert pair.rtl.command(wrong) == (expected, 0)
+    for words in (draw, PSI, draw):
+        assert pair.command(words)[0] is Status.OK
+        pair.take(sum(count for count, _ in pair.owed))
+
+
+@pytest.mark.parametrize("pair", [NARROW], indirect=True, ids=["narrow"])
+def test_refused_seed_leaves_draws_that_were_asked_for(pair: Pair) -> None:
+    """A SEED of one word needs nothing and is refused at once, in the middle of a job that starts at lane 3."""
+    for words in (FLAT, PSI, [DRAW | VERSION, 3], [DRAW | VERSION, 30]):
+        assert pair.command(words)[0] is Status.OK
+    assert pair.rtl.command(np.array([SEED | VERSION], dtype=np.uint32)) == (Status.BAD_LENGTH, 0)
+    pair.take(33)
+    assert pair.rtl.command(np.array([DRAW | VERSION, 1], dtype=np.uint32)) == (Status.NO_SEED, 0)
+    assert pair.command(GOOD_SEED) == (Status.OK, 0)
+    pair.command([DRAW | VERSION, 30])
+    pair.take(30)
+
+
+@pytest.mark.parametrize("pair", [NARROW], indirect=True, ids=["narrow"])
+@pytest.mark.parametrize("cut", [1, 16, 18, 500])
+def test_stream_behind_a_refused_seed_is_that_of_the_next_good_one(pair: Pair, cut: int) -> None:
+    for words in (FLAT, PSI, [DRAW | VERSION, 7]):
+        pair.command(words)
+    pair.take(7)  # leaves the lanes at an odd place
+    bad = (GOOD_SEED * 30)[:cut]
+    assert pair.command(bad) == (Status.BAD_LENGTH, 0)
+    assert pair.command([DRAW | VERSION, 1]) == (Status.NO_SEED, 0)
+    assert pair.command(GOOD_SEED) == (Status.OK, 0)
+    pair.command([DRAW | VERSION, 20])
+    first = pair.rtl.take(20)
+    with ModelTsu(config=NARROW, seed=77) as fresh:
+        for words in (FLAT, PSI, [DRAW | VERSION, 20]):
+            fresh.command(np.array(words, dtype=np.uint32))
+        assert first.tokens.tolist() == fresh.take(20).tokens.tolist()
+
+
+def test_reset_state_is_seed_0_and_usable() -> None:
+    """Without any SEED. An adapter that is handed a raw device: both backends draw what seed 0 gives."""
+
+    def raw(tsu: NativeTsu) -> NativeTsu:
+        tsu._library.tsd_close(tsu._device)
+        tsu._device = tsu._library.tsd_open()
+        return tsu
+
+    tokens = []
+    seeded = (RtlTsu(config=NARROW, seed=0), ModelTsu(config=NARROW, seed=0))
+    for tsu in (*seeded, raw(RtlTsu(config=NARROW, seed=9)), raw(ModelTsu(config=NARROW, seed=9))):
+        for words in (FLAT, PSI, [DRAW | VERSION, 200]):
+            assert tsu.command(np.array(words, dtype=np.uint32))[0] is Status.OK
+        tokens.append(tsu.take(200).tokens.tolist())
+        tsu.close()
+    assert tokens[0] == tokens[1] == tokens[2] == tokens[3]
