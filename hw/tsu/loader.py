@@ -147,7 +147,8 @@ class Loader(wiring.Component):
                 with m.Elif(decoder.bad_version):
                     m.d.sync += code.eq(Status.BAD_VERSION)
                 with m.Elif(header.opcode == Opcode.SEED):
-                    m.d.comb += self.restart_stb.eq(1)
+                    # Only a SEED that was taken: one of a single word is refused while draws are still being made.
+                    m.d.comb += self.restart_stb.eq(~decoder.bad_length & ~decoder.seed_zero)
                     m.d.sync += [
                         code.eq(Mux(decoder.bad_length, Status.BAD_LENGTH, Mux(decoder.seed_zero, Status.BAD_SEED, 0))),
                         seeded.eq(~decoder.bad_length & ~decoder.seed_zero),

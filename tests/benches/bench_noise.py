@@ -9,13 +9,19 @@ from cocotb.triggers import ReadOnly, RisingEdge
 from hw.spec.config import TsuConfig
 from hw.spec.noise import GENERATORS, LOCKUP_STATE, State, stream_states
 from hw.tsu.noise.bank import NoiseBank
+from hw.tsu.noise.state_register import StateRegister
 from sim.bench_file import variant
 from sim.bfm import StreamSink, burst_stalls, cycles, never, random_stalls, start
 
 CONFIG = TsuConfig()
 STREAMS = CONFIG.noise_words
 
-TOPLEVELS = {name: (lambda config: lambda: NoiseBank(config))(CONFIG.with_fields(noise=name)) for name in GENERATORS}
+TOPLEVELS = {
+    name: (lambda config: lambda: NoiseBank(config))(CONFIG.with_fields(noise=name, level_stages=3)) for name in GENERATORS
+}
+
+LATENCY_CYCLES = StateRegister.SETTLE_CYCLES + 2
+"""Settling, and the two words that a pipelined generator prefetches."""
 
 # Rust crate rand_xoshiro, src/xoshiro128plusplus.rs: words of the C reference from state {1, 2, 3, 4}.
 XOSHIRO_1234 = [641, 1573767, 3222811527, 3517856514, 836907274, 4247214768, 3867114732, 1355841295]
@@ -106,7 +112,7 @@ async def one_payload_per_cycle(dut):
     """Without stalls 500 payloads take 500 cycles, after at most LATENCY_CYCLES."""
     sink = await setup(dut, stalls=never())
     await seed(dut, stream_states(variant(), 3, STREAMS), stalls=never())
-    await cycles(dut, NoiseBank.LATENCY_CYCLES)
+    await cycles(dut, LATENCY_CYCLES)
     sink.want(500)
     first = sink.cycle
     await sink.read(500)

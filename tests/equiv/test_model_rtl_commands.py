@@ -158,13 +158,13 @@ class Fuzzer:
 
     def command(self) -> list[int]:
         kind = self.rng.choice(["load", "draw", "table", "seed", "noise"], p=[0.55, 0.25, 0.08, 0.08, 0.04])
-        if kind == "noise":
-            return self.words(1 + self.below(12))
-        words: list[int] = getattr(self, kind)()
+        words: list[int] = self.words(1 + self.below(12)) if kind == "noise" else getattr(self, kind)()
         words[0] |= self.below(1 << 16) << 16  # tag
         if self.chance(0.4):
             for _ in range(1 + self.below(3)):
                 words = self.spoil(words, kind)
+        if len(words) > 1 and bits(words[0], 0, 8) in (LOAD, DRAW):
+            words[1] %= 50  # count
         return words
 
     def load(self) -> list[int]:

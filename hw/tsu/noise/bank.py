@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The noise generators of one lane."""
 
-from amaranth import Cat, Module
+from collections.abc import Sequence
+
+from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,11 +11,13 @@ from hw.spec.config import TsuConfig
 from hw.spec.errors import SpecError, check_int
 from hw.spec.noise import WORD_BITS, State, stream_states
 
+from .generator import NoiseGenerator
 from .lfsr import Lfsr
+from .state_register import StateRegister
 from .xoshiro128pp import Xoshiro128pp
 
 
-def make_generator(*, noise: str, init: State, pipelined: bool = True) -> Xoshiro128pp | Lfsr:
+def make_generator(*, noise: str, init: State, pipelined: bool) -> NoiseGenerator:
     """Gateware of the generator called `noise`, which starts from `init` after reset."""
     match noise:
         case "xoshiro128pp":
@@ -33,12 +37,17 @@ class NoiseBank(wiring.Component):
     same way, the last lane at the head: `o_seed` of lane l + 1 feeds `i_seed` of lane l. A seed of n streams takes
     exactly 4 n cycles of `seed_stb`; with gaps between them, `seeding` has to be high from the first to the last.
 
+    A seed discards what was prefetched: `o_words.valid` is low while it is shifted in and until the new states have
+    been checked for zero (the one case in which it falls without a transfer).
+
     Parameters
     ----------
     config : TsuConfig
         `noise`, `noise_words` and `pipelined` are used.
     lane : int
         Chooses the states after reset: those of this lane's streams for seed 0.
+    states : sequence of State or None
+        States after reset in place of those, one for each stream.
 
     Members
     -------
@@ -46,21 +55,24 @@ class NoiseBank(wiring.Component):
     seeding, seed_stb, i_seed, o_seed : see `StateRegister`
     locked_up : Out(1)        some generator saw a zero state since the last seed; final when `o_words.valid` rises
 
-    Latency      LATENCY_CYCLES at most, from the last cycle of seed_stb and seeding, or of reset, to the first words
+    Latency      `latency_cycles` from the last cycle of seed_stb and seeding, or of reset, to the first words
     Throughput   one transfer per cycle
     Reset        the sequences of seed 0
     Golden       hw.spec.noise.stream_states and Generator.words (bit-exact)
-    Raises       SpecError: lane
+    Raises       SpecError: lane, states
     """
 
-    LATENCY_CYCLES = max(Xoshiro128pp.LATENCY_CYCLES, Lfsr.LATENCY_CYCLES)
-
-    def __init__(self, config: TsuConfig, *, lane: int = 0) -> None:
+    def __init__(self, config: TsuConfig, *, lane: int = 0, states: Sequence[State] | None = None) -> None:
         check_int("lane", lane, 0, config.lanes - 1)
         first, count = lane * config.noise_words, config.noise_words
+        if states is None:
+            states = stream_states(config.noise, 0, first + count)[first:]
+        if len(states) != count:
+            raise SpecError("states", states, f"{count} states")
         self._noise = config.noise
         self._pipelined = config.pipelined
-        self._states = stream_states(config.noise, 0, first + count)[first:]
+        self._generators = [self._generator(state) for state in states]
+        self.latency_cycles = StateRegister.SETTLE_CYCLES + self._generators[0].prefetch
         super().__init__(
             {
                 "o_words": Out(stream.Signature(WORD_BITS * count)),
@@ -72,29 +84,36 @@ class NoiseBank(wiring.Component):
             }
         )
 
-    def _generator(self, init: State) -> Xoshiro128pp | Lfsr:
+    def _generator(self, init: State) -> NoiseGenerator:
         """One generator of this bank."""
         return make_generator(noise=self._noise, init=init, pipelined=self._pipelined)
 
     def elaborate(self, platform):
         m = Module()
-        generators = [self._generator(state) for state in self._states]
+        # Cycles since the last seed: first the states settle, then the generators prefetch, then words are valid.
+        progress = Signal(self.latency_cycles)
+        idle, advance = Signal(), Signal()
+        m.d.comb += [
+            idle.eq(self.seeding | self.seed_stb),
+            self.o_words.valid.eq(progress[-1] & ~idle),
+            advance.eq(progress[StateRegister.SETTLE_CYCLES - 1] & (~progress[-1] | self.o_words.ready)),
+        ]
+        m.d.sync += progress.eq(Mux(idle, 0, Cat(C(1, 1), progress[:-1])))
+
         seed = self.i_seed
-        for index in reversed(range(len(generators))):
-            generator = generators[index]
+        for index, generator in reversed(list(enumerate(self._generators))):
             m.submodules[f"stream{index}"] = generator
             m.d.comb += [
+                generator.advance.eq(advance),
                 generator.seeding.eq(self.seeding),
                 generator.seed_stb.eq(self.seed_stb),
                 generator.i_seed.eq(seed),
-                generator.o_word.ready.eq(self.o_words.ready),
             ]
             seed = generator.o_seed
-        # Generators of one kind that share reset, seed strobe and ready are valid in the same cycles.
+        zero = Cat(generator.zero for generator in self._generators).any()
+        m.d.sync += self.locked_up.eq(~self.seed_stb & (self.locked_up | zero))
         m.d.comb += [
             self.o_seed.eq(seed),
-            self.locked_up.eq(Cat(generator.locked_up for generator in generators).any()),
-            self.o_words.payload.eq(Cat(generator.o_word.payload for generator in generators)),
-            self.o_words.valid.eq(generators[0].o_word.valid),
+            self.o_words.payload.eq(Cat(generator.word for generator in self._generators)),
         ]
         return m

@@ -1,22 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""128-bit Fibonacci LFSR as a stream of 32-bit noise words."""
+"""128-bit Fibonacci LFSR as a noise generator."""
 
 from amaranth import Cat, Module
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
 
 from hw.spec.errors import SpecError
 from hw.spec.noise import LFSR_TAPS, WORD_BITS, State
 
-from .state_register import StateRegister, check_init
+from .generator import NoiseGenerator
 
 
-class Lfsr(wiring.Component):
-    """The newest 32 bits of a shift register with taps 128, 126, 101, 99, one word per transfer.
+class Lfsr(NoiseGenerator):
+    """The newest 32 bits of a shift register with taps 128, 126, 101, 99, one word per advance.
 
     With one shift per word, neighbouring words share 31 bits: LOW QUALITY, their correlation is 0.5. With 32 shifts
     every word has 32 fresh bits, each the XOR of four state bits; the words stay linear over GF(2).
-    A seed acts as in `Xoshiro128pp`.
 
     Parameters
     ----------
@@ -27,10 +24,7 @@ class Lfsr(wiring.Component):
 
     Members
     -------
-    o_word : Out(stream)      one 32-bit word per transfer, from the state register
-    seeding, seed_stb, i_seed, o_seed, locked_up : see `StateRegister`
-
-    Latency      LATENCY_CYCLES from the last cycle of seed_stb and seeding, or of reset, to the first word
+    see `NoiseGenerator`
     Throughput   one word per cycle
     Reset        the sequence of `init`
     Golden       hw.spec.noise.step_lfsr and step_lfsr_leap (bit-exact)
@@ -38,27 +32,15 @@ class Lfsr(wiring.Component):
     Source       Xilinx XAPP052, XAPP210
     """
 
-    LATENCY_CYCLES = StateRegister.SETTLE_CYCLES
-
     def __init__(self, *, shifts_per_word: int, init: State) -> None:
         if shifts_per_word not in (1, WORD_BITS):
             raise SpecError("shifts_per_word", shifts_per_word, f"1 or {WORD_BITS}")
         self._shifts = shifts_per_word
-        self._init = check_init(init)
-        super().__init__(
-            {
-                "o_word": Out(stream.Signature(WORD_BITS)),
-                "seeding": In(1),
-                "seed_stb": In(1),
-                "i_seed": In(WORD_BITS),
-                "o_seed": Out(WORD_BITS),
-                "locked_up": Out(1),
-            }
-        )
+        super().__init__(init=init)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.state = state = StateRegister(init=self._init)
+        state = self._state(m)
         word = state.word
 
         def window(low, width):
@@ -76,14 +58,5 @@ class Lfsr(wiring.Component):
             older = window(WORD_BITS * i - count, WORD_BITS) if i else Cat(fresh[:count], word[0])[:WORD_BITS]
             m.d.comb += next_word.eq(older)
 
-        m.d.comb += [
-            state.seeding.eq(self.seeding),
-            state.seed_stb.eq(self.seed_stb),
-            state.i_seed.eq(self.i_seed),
-            self.o_seed.eq(state.o_seed),
-            self.locked_up.eq(state.locked_up),
-            state.step_stb.eq(self.o_word.ready),
-            self.o_word.payload.eq(word[0]),
-            self.o_word.valid.eq(state.settled),
-        ]
+        m.d.comb += self.word.eq(word[0])
         return m

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """128-bit state of one noise generator: seed chain, stepping, lock-up watch."""
 
-from amaranth import C, Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,16 +32,15 @@ class StateRegister(wiring.Component):
 
     Members
     -------
-    word : Out(32) x 4      state words
-    next_word : In(32) x 4  what a step puts in their place
-    step_stb : In(1)        take `next_word`; without effect while a seed is shifted or checked
-    settled : Out(1)        no seed is being shifted and the state has been checked for zero
-    seeding : In(1)         keeps the generator idle while a seed is delivered with gaps; may stay low without gaps
+    word : 4 x Out(32)      the state
+    next_word : 4 x In(32)  the state after a step; zero for a zero state
+    step_stb : In(1)        take `next_word`
+    seeding : In(1)         high from the first seed word to the last: a state that passes through zero is no lock-up
     seed_stb : In(1)        shift the chain by one word
     i_seed, o_seed : In(32), Out(32)
-    locked_up : Out(1)      a zero state was seen since the last seed; registered, final when `settled` rises
+    zero : Out(1)           the state was zero one cycle ago and is being replaced
 
-    Latency      SETTLE_CYCLES from the last cycle of seed_stb and seeding, or of reset, to `settled`
+    Latency      SETTLE_CYCLES from a zero state to `LOCKUP_STATE`
     Throughput   one step per cycle
     Reset        `init`
     Raises       SpecError: init
@@ -56,40 +55,26 @@ class StateRegister(wiring.Component):
                 "word": Out(WORD_BITS).array(STATE_WORDS),
                 "next_word": In(WORD_BITS).array(STATE_WORDS),
                 "step_stb": In(1),
-                "settled": Out(1),
                 "seeding": In(1),
                 "seed_stb": In(1),
                 "i_seed": In(WORD_BITS),
                 "o_seed": Out(WORD_BITS),
-                "locked_up": Out(1),
+                "zero": Out(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-
         words = [Signal(WORD_BITS, init=value, name=f"state{i}") for i, value in enumerate(self._init)]
-        zero = Signal()
-        idle = Signal()
-        progress = Signal(self.SETTLE_CYCLES)
-        m.d.comb += [
-            Cat(*self.word).eq(Cat(*words)),
-            self.o_seed.eq(words[0]),
-            idle.eq(self.seeding | self.seed_stb),
-            self.settled.eq(progress[-1] & ~idle),
-        ]
+        m.d.comb += [port.eq(word) for port, word in zip(self.word, words, strict=True)]
+        m.d.comb += self.o_seed.eq(words[0])
 
         # Registered: a zero state stays zero, so that the delay does no harm.
-        any_one = words[0] | words[1] | words[2] | words[3]
-        m.d.sync += [zero.eq(~(any_one.any() | idle | zero)), progress.eq(Mux(idle, 0, Cat(C(1, 1), progress[:-1])))]
+        any_one = (words[0] | words[1] | words[2] | words[3]).any()
+        m.d.sync += self.zero.eq(~(any_one | self.seeding | self.seed_stb | self.zero))
 
-        # One expression for each word: simulators evaluate it in place.
-        step = self.step_stb & progress[-1]
-        chain = [*words[1:], self.i_seed]
-        for word, following, next_word, lockup in zip(words, chain, self.next_word, LOCKUP_STATE, strict=True):
-            # The bits of a zero state are zero, stepped or not.
-            stepped = Mux(step, next_word, word) | Mux(zero, lockup, 0)
-            m.d.sync += word.eq(Mux(self.seed_stb, following, stepped))
-        m.d.sync += self.locked_up.eq(~self.seed_stb & (self.locked_up | zero))
-
+        following = [*words[1:], self.i_seed]
+        with m.If(self.step_stb | self.seed_stb | self.zero):
+            for word, shifted, stepped, lockup in zip(words, following, self.next_word, LOCKUP_STATE, strict=True):
+                m.d.sync += word.eq(Mux(self.seed_stb, shifted, stepped | Mux(self.zero, lockup, 0)))
         return m

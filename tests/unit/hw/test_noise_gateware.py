@@ -11,7 +11,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from hw.spec.config import TsuConfig
+from hw.spec.config import PRESETS, TsuConfig
 from hw.spec.errors import SpecError
 from hw.spec.noise import GENERATORS, LOCKUP_STATE, State, seed_state, stream_states
 from hw.tsu.noise.bank import NoiseBank, make_generator
@@ -20,6 +20,15 @@ from hw.tsu.noise.state_register import StateRegister
 
 START: State = (1, 2, 3, 4)
 ZERO: State = (0, 0, 0, 0)
+
+
+PIPELINED = [False, True]
+
+
+def bank_of_one(noise: str, *, pipelined: bool, init: State = START) -> NoiseBank:
+    """A bank with a single stream, which starts from `init`."""
+    config = PRESETS["tiny"].with_fields(noise=noise, level_stages=3 if pipelined else 1)
+    return NoiseBank(config, states=[init])
 
 
 def ref_words(noise: str, state: State, count: int) -> list[int]:
@@ -73,91 +82,96 @@ async def seed(ctx, dut, states: list[State], *, gaps: random.Random | None = No
 
 
 @pytest.mark.parametrize("noise", GENERATORS)
-def test_first_words_latency_and_throughput(noise: str) -> None:
-    dut = make_generator(noise=noise, init=START)
+@pytest.mark.parametrize("pipelined", PIPELINED)
+def test_first_words_latency_and_throughput(noise: str, pipelined: bool) -> None:
+    dut = bank_of_one(noise, pipelined=pipelined)
 
     async def process(ctx) -> None:
-        ctx.set(dut.o_word.ready, 1)
-        for _ in range(dut.LATENCY_CYCLES):
-            assert not ctx.get(dut.o_word.valid)
+        ctx.set(dut.o_words.ready, 1)
+        for _ in range(dut.latency_cycles):
+            assert not ctx.get(dut.o_words.valid)
             await ctx.tick()
         for expected in ref_words(noise, START, 100):
-            assert ctx.get(dut.o_word.valid)
-            assert ctx.get(dut.o_word.payload) == expected
+            assert ctx.get(dut.o_words.valid)
+            assert ctx.get(dut.o_words.payload) == expected
             await ctx.tick()
 
     run(dut, process)
 
 
 @pytest.mark.parametrize("noise", GENERATORS)
+@pytest.mark.parametrize("pipelined", PIPELINED)
 @pytest.mark.parametrize("ready_probability", [0.1, 0.5, 0.9])
-def test_words_under_stalls(noise: str, ready_probability: float) -> None:
-    dut = make_generator(noise=noise, init=START)
+def test_words_under_stalls(noise: str, pipelined: bool, ready_probability: float) -> None:
+    dut = bank_of_one(noise, pipelined=pipelined)
 
     async def process(ctx) -> None:
-        words = await take(ctx, dut.o_word, 60, random.Random(1), ready_probability, bound=4000)
+        words = await take(ctx, dut.o_words, 60, random.Random(1), ready_probability, bound=4000)
         assert words == ref_words(noise, START, 60)
 
     run(dut, process)
 
 
 @pytest.mark.parametrize("noise", GENERATORS)
+@pytest.mark.parametrize("pipelined", PIPELINED)
 @pytest.mark.parametrize("gaps", [False, True])
-def test_reseed_in_mid_stream(noise: str, gaps: bool) -> None:
-    dut = make_generator(noise=noise, init=START)
+def test_reseed_in_mid_stream(noise: str, pipelined: bool, gaps: bool) -> None:
+    dut = bank_of_one(noise, pipelined=pipelined)
 
     async def process(ctx) -> None:
         rng = random.Random(2)
-        await take(ctx, dut.o_word, 17, rng, 0.7)
+        await take(ctx, dut.o_words, 17, rng, 0.7)
         for number in (3, 4):
             state = seed_state(number)
-            ctx.set(dut.o_word.ready, 1)  # nothing may be taken while the seed goes in
+            ctx.set(dut.o_words.ready, 1)  # nothing may be taken while the seed goes in
             ctx.set(dut.seed_stb, 1)
             ctx.set(dut.i_seed, state[0])
-            assert not ctx.get(dut.o_word.valid)
+            assert not ctx.get(dut.o_words.valid)
             await seed(ctx, dut, [state], gaps=rng if gaps else None)
-            assert not ctx.get(dut.o_word.valid)
-            assert await take(ctx, dut.o_word, 40, rng, 0.7) == ref_words(noise, state, 40)
+            assert not ctx.get(dut.o_words.valid)
+            assert await take(ctx, dut.o_words, 40, rng, 0.7) == ref_words(noise, state, 40)
             assert not ctx.get(dut.locked_up)
 
     run(dut, process)
 
 
 @pytest.mark.parametrize("noise", GENERATORS)
-def test_seeding_alone_silences_the_stream(noise: str) -> None:
+@pytest.mark.parametrize("pipelined", PIPELINED)
+def test_seeding_alone_silences_the_stream(noise: str, pipelined: bool) -> None:
     """While `seeding` is high no word is offered, not even one that was prefetched; afterwards words come again."""
-    dut = make_generator(noise=noise, init=START)
+    dut = bank_of_one(noise, pipelined=pipelined)
 
     async def process(ctx) -> None:
         rng = random.Random(5)
-        await take(ctx, dut.o_word, 10, rng, 0.7)
-        assert ctx.get(dut.o_word.valid)
+        await take(ctx, dut.o_words, 10, rng, 0.7)
+        assert ctx.get(dut.o_words.valid)
         ctx.set(dut.seeding, 1)
-        assert not ctx.get(dut.o_word.valid)
+        assert not ctx.get(dut.o_words.valid)
         await ctx.tick()
         ctx.set(dut.seeding, 0)
-        for _ in range(dut.LATENCY_CYCLES):
-            assert not ctx.get(dut.o_word.valid)
+        for _ in range(dut.latency_cycles):
+            assert not ctx.get(dut.o_words.valid)
             await ctx.tick()
-        assert ctx.get(dut.o_word.valid)
+        assert ctx.get(dut.o_words.valid)
         assert not ctx.get(dut.locked_up)
 
     run(dut, process)
 
 
 @pytest.mark.parametrize("noise", GENERATORS)
-def test_zero_seed_is_replaced_and_reported(noise: str) -> None:
-    dut = make_generator(noise=noise, init=START)
+@pytest.mark.parametrize("pipelined", PIPELINED)
+def test_zero_seed_is_replaced_and_reported(noise: str, pipelined: bool) -> None:
+    dut = bank_of_one(noise, pipelined=pipelined)
 
     async def process(ctx) -> None:
         rng = random.Random(3)
-        await take(ctx, dut.o_word, 5, rng, 0.7)
+        await take(ctx, dut.o_words, 5, rng, 0.7)
         assert not ctx.get(dut.locked_up)
         await seed(ctx, dut, [ZERO])
-        assert await take(ctx, dut.o_word, 40, rng, 0.7) == ref_words(noise, LOCKUP_STATE, 40)
+        assert await take(ctx, dut.o_words, 40, rng, 0.7) == ref_words(noise, LOCKUP_STATE, 40)
         assert ctx.get(dut.locked_up)
         await seed(ctx, dut, [START])
-        assert await take(ctx, dut.o_word, 40, rng, 0.7) == ref_words(noise, START, 40)
+        assert await take(ctx, dut.o_words, 40, rng, 0.7) == ref_words(noise, START, 40)
         assert not ctx.get(dut.locked_up)
 
     run(dut, process)
@@ -168,15 +182,15 @@ def test_zero_state_in_mid_stream_is_left() -> None:
     dut = StateRegister(init=START)
 
     async def process(ctx) -> None:
-        await ctx.tick().repeat(dut.SETTLE_CYCLES)
-        assert ctx.get(dut.settled)
         ctx.set(dut.step_stb, 1)
         await ctx.tick()
         ctx.set(dut.step_stb, 0)
         assert not any(ctx.get(word) for word in dut.word)
-        await ctx.tick().repeat(dut.SETTLE_CYCLES)
+        await ctx.tick()
+        assert ctx.get(dut.zero)
+        await ctx.tick().repeat(dut.SETTLE_CYCLES - 1)
         assert tuple(ctx.get(word) for word in dut.word) == LOCKUP_STATE
-        assert ctx.get(dut.locked_up)
+        assert not ctx.get(dut.zero)
         # The replacement happens once: a state that is stepped at once is not touched again.
         for word, value in zip(dut.next_word, START, strict=True):
             ctx.set(word, value & ~1)
@@ -264,7 +278,8 @@ def test_two_banks_on_one_chain(noise: str) -> None:
             "init = (1, 2, 3) is not legal: expected 4 words",
         ),
         (lambda: StateRegister(init=(1, 2, 3, 2**32)), "init = (1, 2, 3, 4294967296) is not legal"),
-        (lambda: make_generator(noise="x", init=START), "noise = 'x' is not legal"),
+        (lambda: make_generator(noise="x", init=START, pipelined=True), "noise = 'x' is not legal"),
+        (lambda: NoiseBank(TsuConfig(), states=[START]), "states = [(1, 2, 3, 4)] is not legal: expected 3 states"),
         (lambda: NoiseBank(TsuConfig(), lane=1), "lane = 1 is not legal: expected an integer in [0, 0]"),
     ],
 )
