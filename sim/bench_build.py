@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -18,6 +19,12 @@ TOP = "top"
 
 BUILD_ARGS = ["-Wno-lint", "-Wno-style", "-Wno-fatal", "--x-assign", "fast", "--x-initial", "fast", "-CFLAGS", "-O1"]
 """Options of Verilator: a bench runs for seconds, so that a short build is worth more than a fast model."""
+
+PORTS_ONLY = "--no-public-flat-rw"
+"""Takes back cocotb's wish to reach every signal: a TSU would compile for minutes and run many times slower."""
+
+CONTROL_FILE = "ports.vlt"
+"""Names the ports of the top, which are all that a bench reaches."""
 
 TIMESCALE = ("1ns", "1ps")
 """Unit and precision of simulated time."""
@@ -35,6 +42,21 @@ VERILATION_LIMIT_S = 600
 def content_hash(*parts: str) -> str:
     """Name of a build: 64 bits of the SHA-256 of what it is made from."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def control_text(source: str) -> str:
+    """Verilator's control file that opens the ports of the top, and nothing else, to the bench.
+
+    Raises
+    ------
+    BenchError
+        The Verilog holds no module called `TOP`.
+    """
+    header = re.search(rf"^module {TOP}\((.*?)\);", source, re.MULTILINE | re.DOTALL)
+    if header is None:
+        raise BenchError(f"the Verilog holds no module {TOP}")
+    ports = (port.strip() for port in header[1].split(","))
+    return "`verilator_config\n" + "".join(f'public_flat_rw -module "{TOP}" -var "{port}"\n' for port in ports)
 
 
 def copy_objects(source: Path, target: Path, *, ahead_s: float) -> None:
@@ -61,7 +83,7 @@ def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: 
         Verilator or the C++ compiler failed; its output is in `build.log` of the build directory.
     """
     source = verilog.convert(bench.toplevel(), name=TOP, emit_src=False)
-    tools = [verilator.version, str(find_cxx()), *BUILD_ARGS, *TIMESCALE, str(waves)]
+    tools = [verilator.version, str(find_cxx()), *BUILD_ARGS, PORTS_ONLY, *TIMESCALE, str(waves)]
     directory = build_root / "benches" / content_hash(source, *tools)
     runtime = build_root / "benches" / f"runtime-{content_hash(*tools)}"
     if (directory / BUILT_MARK).is_file():
@@ -70,6 +92,8 @@ def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: 
     directory.mkdir(parents=True)
     source_path = directory / f"{TOP}.v"
     source_path.write_text(source)
+    control_path = directory / CONTROL_FILE
+    control_path.write_text(control_text(source))
     copy_objects(runtime, directory, ahead_s=VERILATION_LIMIT_S)
     log_path = directory / "build.log"
     try:
@@ -77,7 +101,7 @@ def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: 
             sources=[source_path],
             hdl_toplevel=TOP,
             build_dir=directory,
-            build_args=BUILD_ARGS,
+            build_args=[*BUILD_ARGS, PORTS_ONLY, str(control_path)],
             timescale=TIMESCALE,
             waves=waves,
             log_file=log_path,

@@ -84,10 +84,14 @@ class TsuConfig:
         if self.weight_source not in WEIGHT_SOURCES:
             raise SpecError("weight_source", self.weight_source, "one of " + ", ".join(WEIGHT_SOURCES))
         if self.total_bits < self.id_bits:
-            raise SpecError("weight_bits + headroom_bits", self.total_bits, f"at least the {self.id_bits} bits of an id")
+            raise SpecError(
+                "weight_bits + headroom_bits", self.total_bits, f"at least the {self.id_bits} bits of an id"
+            )
         if self.total_bits <= self.slack_bits:
             raise SpecError(
-                "weight_bits + headroom_bits", self.total_bits, f"more than {self.slack_bits} bits for k_max {self.k_max}"
+                "weight_bits + headroom_bits",
+                self.total_bits,
+                f"more than {self.slack_bits} bits for k_max {self.k_max}",
             )
         if self.uniform_bits > UNIFORM_LIMIT_BITS:
             raise SpecError(

@@ -27,16 +27,18 @@ class CandidateFilter(wiring.Component):
     valid, uniform, tail_word : In       one candidate
     params : In(params), bank : In(1)    stable while candidates are inside
     o : Out(candidate)                   `valid` for accepted candidates
-    reject_stb : Out(1)                  a candidate is rejected
-    busy : Out(1)                        some candidate has not been decided yet
+    reject_stb : Out(1)                  a candidate was rejected, one cycle ago
+    busy : Out(1)                        some candidate has not been decided and reported yet
     Latency      `latency_cycles`
     Throughput   one candidate per cycle
     """
 
     def __init__(self, *, config: TsuConfig) -> None:
         self._config = config
-        self._multiply_stages = config.multiply_stages
-        self.latency_cycles = self._multiply_stages + 1
+        self._multiplier = PipelinedMultiplier(
+            a_bits=config.tail_noise_bits, b_bits=config.id_bits, stages=config.multiply_stages
+        )
+        self.latency_cycles = self._multiplier.latency_cycles + 1
         super().__init__(
             {
                 "valid": In(1),
@@ -53,9 +55,7 @@ class CandidateFilter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        m.submodules.multiplier = multiplier = PipelinedMultiplier(
-            a_bits=config.tail_noise_bits, b_bits=config.id_bits, stages=self._multiply_stages
-        )
+        m.submodules.multiplier = multiplier = self._multiplier
         m.d.comb += [multiplier.a.eq(self.tail_word), multiplier.b.eq(self.params.spread)]
 
         m.submodules.reject_pbit = reject_pbit = PBit(width=config.uniform_bits)
@@ -68,7 +68,7 @@ class CandidateFilter(wiring.Component):
         ]
         inside = self.valid
         valid, over, tail, uniform = self.valid, reject_pbit.fires, tail_pbit.fires, self.uniform
-        for stage in range(self._multiply_stages):
+        for stage in range(multiplier.latency_cycles):
             beside = [Signal.like(value, name=f"stage_{stage}") for value in (valid, over, tail, uniform)]
             m.d.sync += [a.eq(b) for a, b in zip(beside, (valid, over, tail, uniform), strict=True)]
             valid, over, tail, uniform = beside
@@ -78,7 +78,8 @@ class CandidateFilter(wiring.Component):
         index = multiplier.product[config.tail_noise_bits :]
         accept = Signal()
         m.d.comb += accept.eq(~over & (low >= self.params.tail_reject))
-        m.d.comb += [self.reject_stb.eq(valid & ~accept), self.busy.eq(inside)]
+        m.d.sync += self.reject_stb.eq(valid & ~accept)
+        m.d.comb += self.busy.eq(inside | self.reject_stb)
         route = self.o.route
         m.d.sync += [
             route.valid.eq(valid & accept),

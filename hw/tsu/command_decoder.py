@@ -48,7 +48,7 @@ class CommandDecoder(wiring.Component):
     table : Out(stb, index, entry)
     seed : Out(stb, word), seeding : Out(1)
     seed_zero : Out(1)                  some stream's state was zero
-    end_stb : Out(1)                    the last word has come; the verdicts below are valid
+    end_stb : Out(1)                    the last word has come; the verdicts below are valid from the next cycle on
     bad_opcode, bad_version, bad_length : Out(1)
     Throughput   one word per cycle
     """
@@ -103,7 +103,8 @@ class CommandDecoder(wiring.Component):
                     with m.Case(Opcode.SEED):
                         self._seed_words(m, word)
         is_seed = (header.opcode == Opcode.SEED) & ~self.bad_version
-        m.d.comb += self.seeding.eq(((index != 0) & is_seed) | self.seed.stb)
+        # Not from word 0 on: behind it the gate may hold the command back for draws, and those need noise.
+        m.d.comb += self.seeding.eq(((index > 1) & is_seed) | self.seed.stb)
         self._verdict(m, taken, word)
         return m
 
@@ -162,7 +163,7 @@ class CommandDecoder(wiring.Component):
             m.d.sync += self.seed_zero.eq(0)
 
     def _verdict(self, m: Module, taken: Signal, word: Signal) -> None:
-        """Judge opcode, version and length. `expected` is known one cycle after word 3, before any later word counts."""
+        """Judge opcode, version and length; registered, because nobody asks before the cycle after `end_stb`."""
         header, count = self.header, Signal(INDEX_BITS)
         expected = Signal(INDEX_BITS)
         known = Signal()
@@ -179,8 +180,5 @@ class CommandDecoder(wiring.Component):
         with m.If(taken):
             m.d.sync += count.eq(self.index + 1)
         short_header = (header.opcode == Opcode.LOAD) & (count < commands.LOAD_HEADER_WORDS)
-        m.d.comb += [
-            self.bad_opcode.eq(~known),
-            self.bad_version.eq(header.version != commands.COMMAND_VERSION),
-            self.bad_length.eq((count != expected) | short_header),
-        ]
+        m.d.comb += self.bad_version.eq(header.version != commands.COMMAND_VERSION)
+        m.d.sync += [self.bad_opcode.eq(~known), self.bad_length.eq((count != expected) | short_header)]

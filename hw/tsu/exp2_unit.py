@@ -32,8 +32,14 @@ class Exp2Unit(wiring.Component):
     """
 
     def __init__(self, *, stages: int) -> None:
-        self._stages = stages
-        self.latency_cycles = 3 * stages + 3
+        def multiplier(a_bits: int, b_bits: int) -> PipelinedMultiplier:
+            return PipelinedMultiplier(a_bits=a_bits, b_bits=b_bits, stages=stages)
+
+        self._scale = multiplier(exp2.RATIO_BITS, DISTANCE_BITS)
+        self._bend = multiplier(exp2.CURVE_BITS, exp2.CURVE_OFFSET_BITS)
+        self._drop = multiplier(exp2.SLOPE_FRACTION_BITS, exp2.OFFSET_BITS)
+        # Registers beside the three: coefficient memories, slope, mantissa.
+        self.latency_cycles = sum(unit.latency_cycles for unit in (self._scale, self._bend, self._drop)) + 3
         self.exponent_bits = DISTANCE_BITS + exp2.RATIO_BITS - exp2.RATIO_FRACTION_BITS
         super().__init__(
             {
@@ -46,9 +52,9 @@ class Exp2Unit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        m.submodules.scale, m.submodules.bend, m.submodules.drop = self._scale, self._bend, self._drop
 
-        def multiply(name: str, a: object, a_bits: int, b: object, b_bits: int) -> Signal:
-            m.submodules[name] = unit = PipelinedMultiplier(a_bits=a_bits, b_bits=b_bits, stages=self._stages)
+        def multiply(unit: PipelinedMultiplier, a: object, b: object) -> Signal:
             m.d.comb += [unit.a.eq(a), unit.b.eq(b)]
             return unit.product
 
@@ -59,7 +65,7 @@ class Exp2Unit(wiring.Component):
                 value = register
             return value
 
-        x = multiply("scale_distance", self.distance, DISTANCE_BITS, self.ratio, exp2.RATIO_BITS)
+        x = multiply(self._scale, self.ratio, self.distance)
         fraction = x[: exp2.RATIO_FRACTION_BITS]
         segment = fraction[-exp2.SEGMENT_BITS :]
         y = fraction[-exp2.SEGMENT_BITS - exp2.OFFSET_BITS : -exp2.SEGMENT_BITS]
@@ -77,12 +83,11 @@ class Exp2Unit(wiring.Component):
         c0, c1, c2 = read
         y_read = delay(y, 1, "y")
 
-        bend = multiply("bend", c2, exp2.CURVE_BITS, y_read[-exp2.CURVE_OFFSET_BITS :], exp2.CURVE_OFFSET_BITS)
+        to_slope, to_mantissa = self._bend.latency_cycles, self._bend.latency_cycles + 1 + self._drop.latency_cycles
+        bend = multiply(self._bend, c2, y_read[-exp2.CURVE_OFFSET_BITS :])
         slope = Signal(exp2.SLOPE_FRACTION_BITS)
-        m.d.sync += slope.eq(delay(c1, self._stages, "c1") - (bend >> exp2.CURVE_SHIFT))
-        drop = multiply("drop", slope, exp2.SLOPE_FRACTION_BITS, delay(y_read, self._stages + 1, "y_slope"), exp2.OFFSET_BITS)
-        m.d.sync += self.mantissa.eq(delay(c0, 2 * self._stages + 1, "c0") - (drop >> exp2.SLOPE_SHIFT))
-        m.d.comb += self.exponent.eq(
-            delay(x[exp2.RATIO_FRACTION_BITS :], 2 * self._stages + 3, "exponent")
-        )
+        m.d.sync += slope.eq(delay(c1, to_slope, "c1") - (bend >> exp2.CURVE_SHIFT))
+        drop = multiply(self._drop, slope, delay(y_read, to_slope + 1, "y_slope"))
+        m.d.sync += self.mantissa.eq(delay(c0, to_mantissa, "c0") - (drop >> exp2.SLOPE_SHIFT))
+        m.d.comb += self.exponent.eq(delay(x[exp2.RATIO_FRACTION_BITS :], to_mantissa + 2, "exponent"))
         return m

@@ -119,7 +119,8 @@ class Lane(wiring.Component):
         ]
         with m.If(start.stb & start.fresh):
             m.d.sync += [
-                own.eq(given) for (_, own), (_, given) in zip(members(candidates.params), members(self.params), strict=True)
+                own.eq(given)
+                for (_, own), (_, given) in zip(members(candidates.params), members(self.params), strict=True)
             ]
 
         pop = self._tickets.o.valid & self._tickets.o.ready

@@ -101,7 +101,7 @@ def start_layout() -> data.StructLayout:
 
 
 def params_signature(config: TsuConfig) -> wiring.Signature:
-    """What lanes and collector need of a psi beside the memories. Thresholds are stored less one: a p-bit fires on u > t.
+    """What lanes and collector need of a psi beside the memories; thresholds less one, since a p-bit fires on u > t.
 
     reject_threshold   c Z - 1
     tail_threshold     c C_K - 1

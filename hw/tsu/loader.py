@@ -99,9 +99,7 @@ class Loader(wiring.Component):
             decoder.i_command.payload.eq(self.i_command.payload),
             decoder.i_command.valid.eq(self.i_command.valid),
             self.i_command.ready.eq(decoder.i_command.ready),
-            decoder.gate.eq(
-                ~(is_load & load_blocked) & ~((header.opcode == Opcode.SEED) & seed_blocked)
-            ),
+            decoder.gate.eq(~(is_load & load_blocked) & ~((header.opcode == Opcode.SEED) & seed_blocked)),
             self.seeding.eq(decoder.seeding),
             self.seed_stb.eq(decoder.seed.stb),
             self.o_seed.eq(decoder.seed.word),
@@ -137,49 +135,31 @@ class Loader(wiring.Component):
             with m.State("DRAIN"):
                 with m.If(~weights_pending):
                     m.next = "CHECK"
-            with m.State("CHECK"):  # the checker registers its verdict
+            with m.State("CHECK"):  # decoder and checker register their verdicts
                 m.next = "JUDGE"
             with m.State("JUDGE"):
-                m.d.sync += code.eq(Status.OK)
+                m.d.sync += code.eq(self._judge(m, decoder, checker, psi_loaded=psi_loaded, unseeded=draws & ~seeded))
+                m.next = "ACT"
+            with m.State("ACT"):
+                good = code == Status.OK
                 m.next = "RESPOND"
-                with m.If(decoder.bad_opcode):
-                    m.d.sync += code.eq(Status.BAD_OPCODE)
-                with m.Elif(decoder.bad_version):
-                    m.d.sync += code.eq(Status.BAD_VERSION)
-                with m.Elif(header.opcode == Opcode.SEED):
-                    # Only a SEED that was taken: one of a single word is refused while draws are still being made.
-                    m.d.comb += self.restart_stb.eq(~decoder.bad_length & ~decoder.seed_zero)
-                    m.d.sync += [
-                        code.eq(Mux(decoder.bad_length, Status.BAD_LENGTH, Mux(decoder.seed_zero, Status.BAD_SEED, 0))),
-                        seeded.eq(~decoder.bad_length & ~decoder.seed_zero),
-                    ]
-                with m.Elif(header.opcode == Opcode.TABLE):
-                    m.d.sync += [
-                        code.eq(
-                            Mux(decoder.bad_length, Status.BAD_LENGTH, 0 if config.has_table else Status.BAD_MODE)
-                        ),
-                        table_loaded.eq(~decoder.bad_length & config.has_table),
-                    ]
-                with m.Elif(is_load):
-                    m.d.sync += psi_loaded.eq(0)
-                    with m.If(decoder.bad_length):
-                        m.d.sync += code.eq(Status.BAD_LENGTH)
-                    with m.Elif(checker.code != Status.OK):
-                        m.d.sync += code.eq(checker.code)
-                    with m.Elif(draws & ~seeded):
-                        m.d.sync += code.eq(Status.NO_SEED)
-                    with m.Else():
-                        m.d.comb += scale_divider.start_stb.eq(1)
-                        m.next = "DIVIDE"
-                with m.Else():
-                    with m.If(decoder.bad_length):
-                        m.d.sync += code.eq(Status.BAD_LENGTH)
-                    with m.Elif(~psi_loaded):
-                        m.d.sync += code.eq(Status.NO_PSI)
-                    with m.Elif(draws & ~seeded):
-                        m.d.sync += code.eq(Status.NO_SEED)
-                    with m.Elif(draws):
-                        m.next = "QUEUE"
+                with m.If((code != Status.BAD_OPCODE) & (code != Status.BAD_VERSION)):
+                    with m.Switch(header.opcode):
+                        with m.Case(Opcode.SEED):
+                            m.d.comb += self.restart_stb.eq(1)
+                            m.d.sync += seeded.eq(good)
+                        with m.Case(Opcode.TABLE):
+                            m.d.sync += table_loaded.eq(good)
+                        with m.Case(Opcode.LOAD):
+                            m.d.sync += psi_loaded.eq(0)
+                            with m.If(good):
+                                m.next = "START"
+                        with m.Case(Opcode.DRAW):
+                            with m.If(good & draws):
+                                m.next = "QUEUE"
+            with m.State("START"):
+                m.d.comb += scale_divider.start_stb.eq(1)
+                m.next = "DIVIDE"
             with m.State("DIVIDE"):
                 with m.If(~scale_divider.busy):
                     m.d.comb += builder.start_stb.eq(1)
@@ -219,6 +199,28 @@ class Loader(wiring.Component):
             self.o_status.payload.total.eq(Mux(reports_total, checker.total, 0)),
         ]
         return m
+
+    def _judge(
+        self, m: Module, decoder: CommandDecoder, checker: PsiChecker, *, psi_loaded: Signal, unseeded: Signal
+    ) -> Signal:
+        """The first rule that the command breaks, in the order of hw.spec.commands."""
+        opcode = decoder.header.opcode
+        is_load, is_draw = opcode == Opcode.LOAD, opcode == Opcode.DRAW
+        verdicts = (
+            (decoder.bad_opcode, Status.BAD_OPCODE),
+            (decoder.bad_version, Status.BAD_VERSION),
+            (decoder.bad_length, Status.BAD_LENGTH),
+            (is_load & (checker.code != Status.OK), checker.code),
+            ((opcode == Opcode.TABLE) & int(not self._config.has_table), Status.BAD_MODE),
+            ((opcode == Opcode.SEED) & decoder.seed_zero, Status.BAD_SEED),
+            (is_draw & ~psi_loaded, Status.NO_PSI),
+            ((is_load | is_draw) & unseeded, Status.NO_SEED),
+        )
+        code = Signal(Status)
+        for broken, verdict in reversed(verdicts):
+            with m.If(broken):
+                m.d.comb += code.eq(verdict)
+        return code
 
     def _entries(
         self, m: Module, decoder: CommandDecoder, checker: PsiChecker, builder: ThresholdBuilder, bank: Signal
@@ -260,5 +262,7 @@ class Loader(wiring.Component):
             ]
         with m.Else():
             write, built = self.o_tree_write, builder.o_write
-            m.d.comb += [target.eq(value) for (_, target), (_, value) in zip(members(write), members(built), strict=True)]
+            m.d.comb += [
+                target.eq(value) for (_, target), (_, value) in zip(members(write), members(built), strict=True)
+            ]
         return pending.any() | decoder.entry.stb | checker.o_distance.valid

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pipelined multiplier made of 18-bit limbs, one hardware multiplier each."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,22 +15,24 @@ class PipelinedMultiplier(wiring.Component):
     Parameters
     ----------
     a_bits, b_bits : int
-        Operand widths.
+        Operand widths. `b` should be the narrower one.
     stages : int
-        1: one register behind the product (fastest to simulate). 3: operands, limb products and their
-        sum are registered (fastest in an FPGA).
+        1: one register behind the product (fastest to simulate). 3: operands, limb products and the sums of each limb
+        of `b` are registered, and one stage more adds them up where `b` has several limbs (fastest in an FPGA).
 
     Members
     -------
     a : In(a_bits)    b : In(b_bits)    product : Out(a_bits + b_bits)
-    Latency      `stages`
+    Latency      `latency_cycles`
     Throughput   one product per cycle
+    Raises       ValueError: stages
     """
 
     def __init__(self, *, a_bits: int, b_bits: int, stages: int) -> None:
         if stages not in (1, 3):
             raise ValueError(f"stages = {stages} is not legal: expected 1 or 3")
         self._stages = stages
+        self.latency_cycles = stages + (stages == 3 and b_bits > LIMB_BITS)
         super().__init__({"a": In(a_bits), "b": In(b_bits), "product": Out(a_bits + b_bits)})
 
     def elaborate(self, platform: object) -> Module:
@@ -40,14 +42,21 @@ class PipelinedMultiplier(wiring.Component):
             return m
         a, b = Signal.like(self.a), Signal.like(self.b)
         m.d.sync += [a.eq(self.a), b.eq(self.b)]
-        terms = []
-        for a_low in range(0, len(a), LIMB_BITS):
-            for b_low in range(0, len(b), LIMB_BITS):
-                limb_a, limb_b = a[a_low : a_low + LIMB_BITS], b[b_low : b_low + LIMB_BITS]
-                limb_product = Signal(len(limb_a) + len(limb_b), name=f"limb_{a_low}_{b_low}")
-                m.d.sync += limb_product.eq(limb_a * limb_b)
-                terms.append(limb_product << (a_low + b_low))
-        while len(terms) > 1:
-            terms = [sum(terms[i + 1 : i + 2], terms[i]) for i in range(0, len(terms), 2)]
-        m.d.sync += self.product.eq(terms[0])
+        rows = [self._row(m, a, b, low) for low in range(0, len(b), LIMB_BITS)]
+        if len(rows) == 1:
+            m.d.comb += self.product.eq(rows[0])
+        else:
+            m.d.sync += self.product.eq(sum((row << (LIMB_BITS * i) for i, row in enumerate(rows[1:], 1)), rows[0]))
         return m
+
+    def _row(self, m: Module, a: Signal, b: Signal, low: int) -> Signal:
+        """a times one limb of b, two registers later. Products of every other limb of `a` do not overlap: one adder."""
+        limb_b = b[low : low + LIMB_BITS]
+        halves: list[list[Signal]] = [[], []]
+        for index, a_low in enumerate(range(0, len(a), LIMB_BITS)):
+            limb = Signal(2 * LIMB_BITS, name=f"limb_{a_low}_{low}")
+            m.d.sync += limb.eq(a[a_low : a_low + LIMB_BITS] * limb_b)
+            halves[index % 2].append(limb)
+        row = Signal(len(a) + len(limb_b), name=f"row_{low}")
+        m.d.sync += row.eq(Cat(halves[0]) + (Cat(halves[1]) << LIMB_BITS))
+        return row

@@ -92,10 +92,9 @@ class PsiChecker(wiring.Component):
             ),
             ((total < config.total_min) | (total > config.total_max), Status.BAD_TOTAL),
         )
-        code = Signal(Status)
-        m.d.comb += code.eq(Status.OK)
         for broken, verdict in reversed(verdicts):
-            with m.If(broken):
-                m.d.comb += code.eq(verdict)
-        m.d.sync += self.code.eq(code)
+            flag = Signal(name=f"is_{verdict.name.lower()}")
+            m.d.sync += flag.eq(broken)
+            with m.If(flag):
+                m.d.comb += self.code.eq(verdict)
         return m

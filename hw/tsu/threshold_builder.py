@@ -39,9 +39,7 @@ class ThresholdBuilder(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "i_weight": In(
-                    data.StructLayout({"valid": 1, "index": config.depth, "weight": config.weight_bits})
-                ),
+                "i_weight": In(data.StructLayout({"valid": 1, "index": config.depth, "weight": config.weight_bits})),
                 "start_stb": In(1),
                 "k_less_one": In(config.depth),
                 "bank": In(1),
@@ -57,7 +55,6 @@ class ThresholdBuilder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        stages = config.multiply_stages
         m.submodules.weights = weights = Memory(shape=unsigned(config.weight_bits), depth=config.k_max, init=[])
         write, read = weights.write_port(), weights.read_port()
         m.d.comb += [
@@ -83,13 +80,13 @@ class ThresholdBuilder(wiring.Component):
             flag.boundary.eq(entry + 1),
         ]
         m.submodules.multiplier = multiplier = PipelinedMultiplier(
-            a_bits=config.total_bits, b_bits=config.scale_bits, stages=stages
+            a_bits=config.total_bits, b_bits=config.scale_bits, stages=config.multiply_stages
         )
         m.d.comb += [
             multiplier.a.eq(Mux(flag.tail, self.tail_weight, read.data)),
             multiplier.b.eq(self.scale),
         ]
-        for index in range(stages):
+        for index in range(multiplier.latency_cycles):
             following = Signal(flags, name=f"flags_{index}")
             m.d.sync += following.eq(flag)
             flag = following

@@ -77,9 +77,7 @@ class WeightEngine(wiring.Component):
 
     def _table(self, m: Module) -> Signal:
         """The table and its entry for the distance that enters the shifter now."""
-        m.submodules.table = table = Memory(
-            shape=unsigned(self._config.weight_bits), depth=TABLE_ENTRIES, init=[]
-        )
+        m.submodules.table = table = Memory(shape=unsigned(self._config.weight_bits), depth=TABLE_ENTRIES, init=[])
         write, read = table.write_port(), table.read_port()
         m.d.comb += [
             write.en.eq(self.i_table.stb),
@@ -101,7 +99,9 @@ class WeightEngine(wiring.Component):
         coarse = Signal(exp2.MANTISSA_BITS + 1)
         fine_amount, valid_coarse = Signal(3), Signal()
         widened = Cat(Const(0, 1), mantissa)
-        m.d.comb += amount.eq(exponent + self.shift + base)
+        offset = Signal(range(base + (1 << SHIFT_BITS)))
+        m.d.sync += offset.eq(self.shift + base)
+        m.d.comb += amount.eq(exponent + offset)
         m.d.sync += [
             fine_amount.eq(amount[:3]),
             coarse.eq(Mux(amount[6:].any(), 0, widened >> Cat(Const(0, 3), amount[3:6]))),

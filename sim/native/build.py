@@ -77,7 +77,7 @@ def _key(facts: Mapping[str, str]) -> str:
 
 
 def _one_line(log: str) -> str:
-    lines = [line.strip() for line in log.splitlines() if "error" in line]
+    lines = [line.strip() for line in log.splitlines() if "error" in line.lower()]
     return lines[0] if lines else (log.strip().splitlines() or ["it printed nothing"])[-1]
 
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hw.spec.config import TsuConfig
-from sim.native.build import FLAGS, build_once, compile_library, compiler_facts, run_tool
+from sim.native.build import FLAGS, NativeBuildError, build_once, compile_library, compiler_facts, run_tool
 from sim.native.header import ABI_HEADER, CONFIG_HEADER_NAME, config_header
 
 from .toolchain import find_verilator
@@ -43,6 +43,7 @@ def _facts(config: TsuConfig, verilator_version: str) -> dict[str, str]:
         | compiler_facts(_CXX_FLAGS)
         | {
             "config": json.dumps(config.as_dict()),
+            CONFIG_HEADER_NAME: config_header(config),
             "verilator": " ".join([verilator_version, *VERILATOR_FLAGS]),
             "amaranth": version("amaranth"),
         }
@@ -67,15 +68,21 @@ def rtl_library(config: TsuConfig) -> Path:
     ToolMissing
         Verilator or the C++ compiler is missing.
     NativeBuildError
-        One of them failed, or the cache cannot be written.
+        One of them or Yosys failed, or the cache cannot be written.
     """
     verilator = find_verilator()
 
     def build(work: Path) -> Path:
+        from amaranth.back.verilog import YosysError
+
         from .flat_tsu import TOP_NAME, FlatTsu, beat_header
 
         source = work / f"{TOP_NAME}.v"
-        source.write_text(FlatTsu(config=config).to_verilog(), encoding="utf-8")
+        try:
+            source.write_text(FlatTsu(config=config).to_verilog(), encoding="utf-8")
+        except YosysError as error:
+            reason = " ".join(str(error).split())
+            raise NativeBuildError(f"Yosys did not write the Verilog of the TSU: {reason}") from error
         command = [str(verilator.program), *VERILATOR_FLAGS, "--Mdir", str(work), "--top-module", TOP_NAME, str(source)]
         run_tool(command, what=source.name, env=verilator.environment())
         (work / CONFIG_HEADER_NAME).write_text(config_header(config), encoding="utf-8")

@@ -17,7 +17,8 @@ CONFIG = TsuConfig()
 STREAMS = CONFIG.noise_words
 
 TOPLEVELS = {
-    name: (lambda config: lambda: NoiseBank(config))(CONFIG.with_fields(noise=name, level_stages=3)) for name in GENERATORS
+    name: (lambda config: lambda: NoiseBank(config))(CONFIG.with_fields(noise=name, level_stages=3))
+    for name in GENERATORS
 }
 
 LATENCY_CYCLES = StateRegister.SETTLE_CYCLES + 2

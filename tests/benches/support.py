@@ -112,8 +112,10 @@ class Streamed(wiring.Component):
 
     @staticmethod
     def _is_loose(member: Any) -> bool:
-        return member.is_signature and {"valid", "ready"} <= set(member.signature.members) and (
-            "payload" not in member.signature.members
+        return (
+            member.is_signature
+            and {"valid", "ready"} <= set(member.signature.members)
+            and ("payload" not in member.signature.members)
         )
 
     def _streams(self, name: str, member: Any) -> list[tuple[str, Any]]:
@@ -133,11 +135,15 @@ class Streamed(wiring.Component):
             if self._is_loose(member):
                 continue
             if member.is_signature:
-                pairs = zip(own, getattr(inner, name), strict=True) if member.dimensions else [(own, getattr(inner, name))]
+                pairs = (
+                    zip(own, getattr(inner, name), strict=True) if member.dimensions else [(own, getattr(inner, name))]
+                )
                 for outer, port in pairs:
                     wiring.connect(m, wiring.flipped(outer), port)
             else:
-                pairs = zip(own, getattr(inner, name), strict=True) if member.dimensions else [(own, getattr(inner, name))]
+                pairs = (
+                    zip(own, getattr(inner, name), strict=True) if member.dimensions else [(own, getattr(inner, name))]
+                )
                 m.d.comb += [b.eq(a) if member.flow == In else a.eq(b) for a, b in pairs]
         return m
 

@@ -8,6 +8,7 @@ k_max = 64 shows that. The cases marked slow repeat this for other noise, pipeli
 
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from host.psi.schema import Psi
 from host.tsu.base import Draws, Tsu
 from host.tsu.registry import open_tsu
 from hw.spec.config import PRESETS, TsuConfig
+from sim.verilated import library
 
 TOKENS = 1_000_000
 BATCHES = (0, 1, 2, 3, 7, 1000, 65_537)
@@ -219,3 +221,14 @@ def test_other_configurations(name: str) -> None:
 def test_stream_does_not_depend_on_level_stages(stages: int) -> None:
     config = TsuConfig(level_stages=stages)
     assert_backends_agree(config, psis_of(64), seed=31, mode="exp2", model_config=TsuConfig(level_stages=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("root_eval", [0, 1])
+def test_simulator_without_the_fast_path(root_eval: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A Verilator that names its internals otherwise: the shim goes through the public interface, for the same draws."""
+    flags = [f"-DTSD_HAS_ROOT_EVAL={root_eval}", "-DTSD_HAS_TRIGGER_STATE=0"]
+    monkeypatch.setattr(library, "_fast_path_flags", lambda work: flags)
+    monkeypatch.setenv("TSD_CACHE", str(tmp_path))
+    config = TsuConfig(k_max=16, lanes=2)
+    assert_backends_agree(config, mixed_psis(config), seed=3, mode="exp2", tokens=200_000)

@@ -388,9 +388,10 @@ def test_refused_seed_leaves_draws_that_were_asked_for(pair: Pair) -> None:
     """A SEED of one word needs nothing and is refused at once, in the middle of a job that starts at lane 3."""
     for words in (FLAT, PSI, [DRAW | VERSION, 3], [DRAW | VERSION, 30]):
         assert pair.command(words)[0] is Status.OK
-    assert pair.rtl.command(np.array([SEED | VERSION], dtype=np.uint32)) == (Status.BAD_LENGTH, 0)
+    for tsu in (pair.rtl, pair.model):
+        assert tsu.command(np.array([SEED | VERSION], dtype=np.uint32)) == (Status.BAD_LENGTH, 0)
     pair.take(33)
-    assert pair.rtl.command(np.array([DRAW | VERSION, 1], dtype=np.uint32)) == (Status.NO_SEED, 0)
+    assert pair.command([DRAW | VERSION, 1]) == (Status.NO_SEED, 0)
     assert pair.command(GOOD_SEED) == (Status.OK, 0)
     pair.command([DRAW | VERSION, 30])
     pair.take(30)
