@@ -49,9 +49,12 @@ class TsuConfig:
     weight_source : str
         One of `WEIGHT_SOURCES`.
     level_stages : int
-        Pipeline registers per tree level: 1 (memory read asynchronously; for simulators), 2 (memory read
-        registered; small) or 3 (one more register behind each memory, generators and multipliers pipelined; fast).
+        Registers per tree level: 1, 2 (in the memory and behind the p-bit) or 3 (one between memory and p-bit
+        too, and generators, multipliers and leaf memories pipelined likewise; for high clock rates).
         Changes latency, never the stream.
+    block_ram : bool
+        Where a level has one register: whether it is the memory's own (block RAM) or behind the p-bit (memory read
+        asynchronously; LUT RAM, and faster to simulate).
 
     Raises
     ------
@@ -69,6 +72,7 @@ class TsuConfig:
     noise: str = "xoshiro128pp"
     weight_source: str = "both"
     level_stages: int = 1
+    block_ram: bool = False
 
     def __post_init__(self) -> None:
         check_power_of_two("k_max", self.k_max, 2, K_LIMIT)
@@ -79,6 +83,8 @@ class TsuConfig:
         check_int("tail_noise_bits", self.tail_noise_bits, self.id_bits, WORD_BITS)
         check_power_of_two("lanes", self.lanes, 1, 64)
         check_int("level_stages", self.level_stages, 1, 3)
+        if not isinstance(self.block_ram, bool):
+            raise SpecError("block_ram", self.block_ram, "True or False")
         if self.noise not in GENERATORS:
             raise SpecError("noise", self.noise, "one of " + ", ".join(GENERATORS))
         if self.weight_source not in WEIGHT_SOURCES:
@@ -172,7 +178,7 @@ class TsuConfig:
         """A copy with some fields changed, checked again."""
         return replace(self, **changes)  # type: ignore[arg-type]  # the constructor checks every field
 
-    def as_dict(self) -> dict[str, int | str]:
+    def as_dict(self) -> dict[str, bool | int | str]:
         """Field names and values, in declaration order."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
@@ -188,7 +194,7 @@ PRESETS: dict[str, TsuConfig] = {
         headroom_bits=0,
         tail_noise_bits=24,
         weight_source="table",
-        level_stages=2,
+        block_ram=True,
     ),
     "tiny": TsuConfig(k_max=4, vocab_max=16, weight_bits=5, headroom_bits=1, guard_bits=2, tail_noise_bits=5),
 }

@@ -16,9 +16,13 @@ INDEX_BITS = 12
 """Width of the word counter; it saturates, and no legal command is that long."""
 
 
-def header_layout() -> data.StructLayout:
-    """Every named field of a command, as `hw.spec.commands` lays them out."""
-    return data.StructLayout({name: field.width for name, field in (COMMON_FIELDS | LOAD_FIELDS).items()})
+def header_layout(config: TsuConfig) -> data.StructLayout:
+    """Every named field of a command, as `hw.spec.commands` lays them out.
+
+    Of the tail weight only `total_bits` bits are kept; `tail_excess` says that a higher one was set.
+    """
+    widths = {name: field.width for name, field in (COMMON_FIELDS | LOAD_FIELDS).items()}
+    return data.StructLayout(widths | {"tail_weight": config.total_bits, "tail_excess": 1})
 
 
 def field_of_word(field: Field, word: Signal) -> Signal:
@@ -62,7 +66,7 @@ class CommandDecoder(wiring.Component):
                 "i_command": In(stream.Signature(command_layout())),
                 "enable": In(1),
                 "gate": In(1),
-                "header": Out(header_layout()),
+                "header": Out(header_layout(config)),
                 "index": Out(INDEX_BITS),
                 "header_stb": Out(1),
                 "entry": Out(data.StructLayout({"stb": 1, "index": config.depth, **entry})),
@@ -122,8 +126,11 @@ class CommandDecoder(wiring.Component):
                         if field.word == number and field.width <= 32:
                             m.d.sync += target.eq(field_of_word(field, word))
                         elif field.width > 32 and 0 <= number - field.word < 2:
-                            half = 32 * (number - field.word)
-                            m.d.sync += target[half : half + 32].eq(word)
+                            low = 32 * (number - field.word)
+                            m.d.sync += target[low : low + 32].eq(word)
+                            if name == "tail_weight":
+                                excess = word[max(0, min(32, len(target) - low)) :].any()
+                                m.d.sync += self.header.tail_excess.eq(excess | (self.header.tail_excess if low else 0))
 
     def _load_words(self, m: Module, word: Signal) -> None:
         """The header up to word 7, entries from word 8 on. Only a LOAD changes the fields of a loaded psi."""

@@ -62,18 +62,19 @@ class PBitLevel(wiring.Component):
             write.data.eq(self.i_write.threshold),
         ]
 
-        stages = config.level_stages
-        read = memory.read_port(domain="comb" if stages == 1 else "sync")
+        asynchronous = config.level_stages == 1 and not config.block_ram
+        read = memory.read_port(domain="comb" if asynchronous else "sync")
         m.d.comb += read.addr.eq(self.i.route.as_value()[: level + 2])  # path, tail, bank
         threshold, at_pbit = read.data, self.i
-        if stages >= 2:
+        if not asynchronous:
             at_pbit = registered(m, self.i, name="at_memory")
-        if stages >= 3:
+        if config.level_stages == 3:
             threshold = Signal(config.uniform_bits)
             m.d.sync += threshold.eq(read.data)
             at_pbit = registered(m, at_pbit, name="at_threshold")
 
         m.submodules.pbit = pbit = PBit(width=config.uniform_bits)
         m.d.comb += [pbit.value.eq(at_pbit.value), pbit.threshold.eq(threshold)]
-        m.d.sync += [self.o.value.eq(at_pbit.value), self.o.route.eq(Cat(pbit.fires, at_pbit.route))]
+        domain = "sync" if asynchronous or config.level_stages >= 2 else "comb"
+        m.d[domain] += [self.o.value.eq(at_pbit.value), self.o.route.eq(Cat(pbit.fires, at_pbit.route))]
         return m

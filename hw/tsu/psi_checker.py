@@ -37,7 +37,7 @@ class PsiChecker(wiring.Component):
         entry = {name: field.width for name, field in ENTRY_FIELDS.items()}
         super().__init__(
             {
-                "header": In(header_layout()),
+                "header": In(header_layout(config)),
                 "start_stb": In(1),
                 "entry": In(data.StructLayout({"stb": 1, "index": config.depth, **entry})),
                 "table_loaded": In(1),
@@ -62,7 +62,7 @@ class PsiChecker(wiring.Component):
         m.d.sync += self.o_distance.valid.eq(entry.stb)
         with m.If(self.start_stb):
             m.d.sync += [id_floor.eq(0), bad_id.eq(0), bad_score.eq(0), best_seen.eq(0)]
-            m.d.sync += total.eq(header.tail_weight[: config.total_bits])
+            m.d.sync += total.eq(header.tail_weight)
         with m.If(entry.stb):
             m.d.sync += [
                 id_floor.eq(1),
@@ -78,7 +78,6 @@ class PsiChecker(wiring.Component):
         m.d.comb += self.total.eq(total)
 
         supported = Mux(header.mode == WeightMode.EXP2, int(config.has_exp2), int(config.has_table))
-        tail = header.tail_weight
         verdicts = (
             ((header.k == 0) | (header.k > config.k_max), Status.BAD_K),
             ((header.vocab_size < header.k) | (header.vocab_size > config.vocab_max), Status.BAD_VOCAB),
@@ -87,7 +86,7 @@ class PsiChecker(wiring.Component):
             (bad_id, Status.BAD_ID),
             (bad_score | ~best_seen, Status.BAD_SCORE),
             (
-                (tail.any() & (header.vocab_size == header.k)) | tail[config.total_bits :].any(),
+                (header.tail_weight.any() & (header.vocab_size == header.k)) | header.tail_excess,
                 Status.BAD_TAIL,
             ),
             ((total < config.total_min) | (total > config.total_max), Status.BAD_TOTAL),

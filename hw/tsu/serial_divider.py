@@ -21,8 +21,9 @@ class SerialDivider(wiring.Component):
 
     Members
     -------
-    start_stb : In(1)       take divisor, first, steps and begin
-    divisor, first : In(width)
+    start_stb : In(1)       take first and steps, and begin
+    divisor : In(width)     stable while busy
+    first : In(width)
     steps : In(6)           1 .. 63
     busy : Out(1)
     quotient : Out(quotient_bits), remainder : Out(width)    valid while not busy
@@ -44,18 +45,16 @@ class SerialDivider(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        divisor = Signal.like(self.divisor)
         left = Signal.like(self.steps)
-        difference = Signal(len(divisor) + 2)
+        difference = Signal(len(self.divisor) + 2)
         fits = Signal()
         m.d.comb += [
-            difference.eq((self.remainder << 1) - divisor),
+            difference.eq((self.remainder << 1) - self.divisor),
             fits.eq(~difference[-1]),
             self.busy.eq(left != 0),
         ]
         with m.If(self.start_stb):
             m.d.sync += [
-                divisor.eq(self.divisor),
                 self.remainder.eq(self.first),
                 self.quotient.eq(0),
                 left.eq(self.steps),

@@ -102,8 +102,7 @@ class ThresholdBuilder(wiring.Component):
             m.d.sync += threshold.eq(summed)
         with m.If(flag.last_head):
             m.d.sync += self.tail_threshold.eq(summed)
-        with m.If(flag.tail):
-            m.d.sync += self.reject_threshold.eq(summed)
+        m.d.comb += self.reject_threshold.eq(threshold)
 
         # Fill: one level a cycle, root first, for the weight tree and then for the rank tree. A level whose node
         # covers 2h leaves (h = `half`) is reached by leaf K-1 through one node; its boundary is `reached`.

@@ -226,7 +226,7 @@ def test_stream_does_not_depend_on_level_stages(stages: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("root_eval", [0, 1])
 def test_simulator_without_the_fast_path(root_eval: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A Verilator that names its internals otherwise: the shim goes through the public interface, for the same draws."""
+    """A Verilator with other internal names: the shim goes through the public interface, for the same draws."""
     flags = [f"-DTSD_HAS_ROOT_EVAL={root_eval}", "-DTSD_HAS_TRIGGER_STATE=0"]
     monkeypatch.setattr(library, "_fast_path_flags", lambda work: flags)
     monkeypatch.setenv("TSD_CACHE", str(tmp_path))

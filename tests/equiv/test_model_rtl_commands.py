@@ -93,7 +93,7 @@ class Rules:
         }
         total = 0
         if not missing_table:
-            total = tail + sum(self.weight((best - code) % 256, words, mode) for code in codes)
+            total = tail + self.head(words)
             checks[Status.BAD_TOTAL] = not config.total_min <= total <= config.total_max
         checks[Status.NO_SEED] = words[1] > 0 and not self.seeded
         broken = [status for status, is_broken in checks.items() if is_broken]
@@ -102,14 +102,18 @@ class Rules:
         self.total = total
         return [Status.OK], total
 
-    def weight(self, distance: int, words: list[int], mode: int) -> int:
+    def head(self, words: list[int]) -> int:
+        """Sum of the weights of a LOAD's entries; a table that is missing counts as zeros."""
+        best = signed(bits(words[2], 24, 8))
+        return sum(self.weight((best - signed(bits(word, 24, 8))) % 256, words) for word in words[8:])
+
+    def weight(self, distance: int, words: list[int]) -> int:
         """docs/DESIGN_TSD.md section 3, items 3 and 4."""
-        if mode:
+        if bits(words[3], 16, 1):
             x = distance * ((words[6] | words[7] << 32) % (1 << 50))
             mantissa, exponent = exp2_mantissa(x % (1 << 44)), x >> 44
         else:
-            assert self.table is not None
-            mantissa, exponent = self.table[distance] << (51 - self.config.weight_bits), 0
+            mantissa, exponent = (self.table or [0] * 256)[distance] << (51 - self.config.weight_bits), 0
         shift = 51 - self.config.weight_bits + exponent + bits(words[3], 24, 6)
         return max(1, (mantissa + (1 << (shift - 1))) >> shift)
 
@@ -143,8 +147,8 @@ class Rules:
 class Fuzzer:
     """Commands, good ones and ones with up to three defects."""
 
-    def __init__(self, config: TsuConfig, seed: int) -> None:
-        self.config = config
+    def __init__(self, rules: Rules, seed: int) -> None:
+        self.rules, self.config = rules, rules.config
         self.rng = np.random.default_rng(seed)
 
     def below(self, limit: int) -> int:
@@ -212,7 +216,7 @@ class Fuzzer:
 
     def spoil_load(self, words: list[int]) -> list[int]:
         w, config, at = list(words), self.config, 8 + self.below(len(words) - 8)
-        match self.below(16):
+        match self.below(17):
             case 0:  # no entry
                 w[3] &= ~0x7FF
                 w = w[:8]
@@ -252,7 +256,11 @@ class Fuzzer:
                 w[2] ^= self.below(8) << 21
                 w[3] ^= self.below(32) << 11 | self.below(128) << 17 | self.below(4) << 30
                 w[at] ^= self.below(16) << 20
-            case 15:  # V = K
+            case 15:  # a total at or just beyond its limits
+                edges = (config.total_min - 1, config.total_min, config.total_max, config.total_max + 1)
+                tail = max(0, edges[self.below(4)] - self.rules.head(w))
+                w[4], w[5] = tail % WORD, tail >> 32
+            case 16:  # V = K
                 w[2] = w[2] & ~0x1FFFFF | (len(w) - 8)
         return w
 
@@ -307,7 +315,8 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 def fuzz(config: TsuConfig, seed: int) -> tuple[Counter[Status], Counter[tuple[Status, Status]], int]:
     """Statuses reached, pairs of rules broken by one command (first and next), and draws compared."""
-    fuzzer, rules, both = Fuzzer(config, seed), Rules(config), Pair(config)
+    rules, both = Rules(config), Pair(config)
+    fuzzer = Fuzzer(rules, seed)
     statuses: Counter[Status] = Counter()
     clashes: Counter[tuple[Status, Status]] = Counter()
     for _ in range(COMMANDS):

@@ -21,6 +21,7 @@ CHANGES: dict[str, object] = {
     "noise": "lfsr",
     "weight_source": "table",
     "level_stages": 2,
+    "block_ram": True,
 }
 
 
