@@ -52,27 +52,42 @@ class Collector(wiring.Component):
         m = Module()
         lanes, beat = self._config.lanes, self.o_beat
         job, active, left = self.i_job.payload, Signal(), Signal(COUNT_BITS)
-        first = Signal(range(lanes))  # lane of the next draw
         tag, bank = Signal.like(beat.tag), Signal()
         spread, tail_weight = Signal.like(beat.spread), Signal(self._config.total_bits)
+        # The next beat, known from registers: lane of its first draw, lanes it takes, whether it is the last one.
+        first, keep, ends = Signal(range(lanes)), Signal(lanes), Signal()
 
         m.d.comb += self.i_job.ready.eq(~active)
         begin = self.i_job.valid & ~active
+        send = Signal()
+        missing = Cat(kept & ~result.valid for kept, result in zip(keep, self.i_result, strict=True))
+        m.d.comb += send.eq(active & ~missing.any() & (~beat.valid | beat.ready))
+
+        size = Signal(range(lanes + 1))  # draws of a beat up to the last lane
+        after = Signal(range(lanes + 1))  # draws left behind it, where they fit one more beat
+        many, many_after = Signal(), Signal()  # this beat, or the one behind it, is not the last
+        m.d.comb += [
+            size.eq(lanes - first),
+            many.eq(job.count > size),
+            many_after.eq(left > size + lanes),
+            after.eq(left - size),
+        ]
         with m.If(begin):
-            m.d.sync += [active.eq(1), left.eq(job.count), tag.eq(job.tag), bank.eq(job.bank)]
+            m.d.sync += [active.eq(1), left.eq(job.count), tag.eq(job.tag), bank.eq(job.bank), ends.eq(~many)]
+            few = job.count[: len(size)]
+            m.d.sync += [kept.eq((lane >= first) & (many | (first + few > lane))) for lane, kept in enumerate(keep)]
         with m.If(begin & job.fresh):
             m.d.sync += [spread.eq(self.params.spread), tail_weight.eq(self.params.tail_weight)]
         m.d.comb += self.copied_stb.eq(begin & job.fresh)
 
-        send, ends = Signal(), Signal()  # `ends`: the next beat is the last one
-        end = Signal(range(2 * lanes + 1))  # lane behind the last draw of the next beat
-        keep = Signal(lanes)
-        m.d.comb += [ends.eq(left <= lanes - first), end.eq(Mux(ends, first + left[: len(end)], lanes))]
-        m.d.comb += [keep[lane].eq((first <= lane) & (end > lane)) for lane in range(lanes)]
-        missing = Cat(kept & ~result.valid for kept, result in zip(keep, self.i_result, strict=True))
-        m.d.comb += send.eq(active & ~missing.any() & (~beat.valid | beat.ready))
         with m.If(send):
-            m.d.sync += [left.eq(left - (end - first)), first.eq(end), active.eq(~ends)]
+            m.d.sync += [
+                active.eq(~ends),
+                left.eq(left - size),
+                first.eq(Mux(ends, first + left[: len(first)], 0)),
+                ends.eq(~many_after),
+            ]
+            m.d.sync += [kept.eq(many_after | (after > lane)) for lane, kept in enumerate(keep)]
         with m.If(self.restart_stb):
             m.d.sync += first.eq(0)
         m.d.comb += [self.done_stb.eq(send & ends), self.done_bank.eq(bank)]

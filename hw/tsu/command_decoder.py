@@ -59,6 +59,7 @@ class CommandDecoder(wiring.Component):
 
     def __init__(self, *, config: TsuConfig) -> None:
         self._config = config
+        self._is = {code: Signal(name=f"is_{code.name.lower()}") for code in (Opcode.LOAD, Opcode.TABLE, Opcode.SEED)}
         entry = {name: field.width for name, field in ENTRY_FIELDS.items()}
         table = data.StructLayout({"stb": 1, "index": DISTANCE_BITS, "entry": config.weight_bits})
         super().__init__(
@@ -97,24 +98,21 @@ class CommandDecoder(wiring.Component):
                 m.d.sync += index.eq(0)
             with m.Elif(~index.all()):
                 m.d.sync += index.eq(index + 1)
-            self._header_words(m, word)
-            with m.If((index != 0) & ~self.bad_version):  # a command of another version changes nothing
-                with m.Switch(header.opcode):
-                    with m.Case(Opcode.LOAD):
-                        self._load_words(m, word)
-                    with m.Case(Opcode.TABLE):
-                        self._table_words(m, word)
-                    with m.Case(Opcode.SEED):
-                        self._seed_words(m, word)
-        is_seed = (header.opcode == Opcode.SEED) & ~self.bad_version
-        # Not from word 0 on: behind it the gate may hold the command back for draws, and those need noise.
-        m.d.comb += self.seeding.eq(((index > 1) & is_seed) | self.seed.stb)
+            self._take_fields(m, word, COMMON_FIELDS)
+            with m.If(index == 0):  # a command of another version changes nothing
+                ours = field_of_word(COMMON_FIELDS["version"], word) == commands.COMMAND_VERSION
+                opcode = field_of_word(COMMON_FIELDS["opcode"], word)
+                m.d.sync += [flag.eq(ours & (opcode == code)) for code, flag in self._is.items()]
+            with m.Else():
+                with m.If(self._is[Opcode.LOAD]):
+                    self._load_words(m, word)
+                with m.If(self._is[Opcode.TABLE]):
+                    self._table_words(m, word)
+                with m.If(self._is[Opcode.SEED]):
+                    self._seed_words(m, word)
+        m.d.comb += self.seeding.eq(((index != 0) & self._is[Opcode.SEED]) | self.seed.stb)
         self._verdict(m, taken, word)
         return m
-
-    def _header_words(self, m: Module, word: Signal) -> None:
-        """Words 0 and 1 into the common fields."""
-        self._take_fields(m, word, COMMON_FIELDS)
 
     def _take_fields(self, m: Module, word: Signal, fields: dict[str, Field]) -> None:
         """The fields of this word. A field of two words is taken half by half."""
@@ -187,5 +185,8 @@ class CommandDecoder(wiring.Component):
         with m.If(taken):
             m.d.sync += count.eq(self.index + 1)
         short_header = (header.opcode == Opcode.LOAD) & (count < commands.LOAD_HEADER_WORDS)
-        m.d.comb += self.bad_version.eq(header.version != commands.COMMAND_VERSION)
-        m.d.sync += [self.bad_opcode.eq(~known), self.bad_length.eq((count != expected) | short_header)]
+        m.d.sync += [
+            self.bad_opcode.eq(~known),
+            self.bad_version.eq(header.version != commands.COMMAND_VERSION),
+            self.bad_length.eq((count != expected) | short_header),
+        ]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """FIFO whose writer counts the free places itself."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -41,20 +41,21 @@ class CreditFifo(wiring.Component):
         m = Module()
         m.submodules.memory = memory = Memory(shape=self._shape, depth=self._depth, init=[])
         write, read = memory.write_port(), memory.read_port()
-        # One bit more than an address: equal pointers mean empty.
+        # One bit more than an address: equal pointers mean empty. `following` is taken + 1.
         written, taken = Signal(range(2 * self._depth)), Signal(range(2 * self._depth))
-        taken_next = Signal.like(taken)
+        following, pop = Signal.like(taken, init=1), Signal()
         m.d.comb += [
-            taken_next.eq(taken + (self.o.valid & self.o.ready)),
+            pop.eq(self.o.valid & self.o.ready),
             write.en.eq(self.write_stb),
             write.addr.eq(written),
             write.data.eq(self.i),
-            read.addr.eq(taken_next),
+            read.addr.eq(Mux(pop, following, taken)),
             self.o.payload.eq(read.data),
         ]
         m.d.sync += [
             written.eq(written + self.write_stb),
-            taken.eq(taken_next),
-            self.o.valid.eq(written != taken_next),
+            self.o.valid.eq(Mux(pop, written != following, written != taken)),
         ]
+        with m.If(pop):
+            m.d.sync += [taken.eq(following), following.eq(following + 1)]
         return m

@@ -58,7 +58,7 @@ class Lane(wiring.Component):
         self._tree = PBitTree(config=config, load_domain=load_domain)
         self._leaves = LeafLookup(config=config, load_domain=load_domain)
         to_fifo = 1 + self._filter.latency_cycles + self._tree.latency_cycles + 1
-        self.fifo_depth = 1 << ceil_log2(to_fifo + 6)
+        self.fifo_depth = 1 << ceil_log2(to_fifo + 7)
         self._tickets = CreditFifo(shape=ticket_layout(config), depth=self.fifo_depth)
         self.latency_cycles = to_fifo + 2 + self._leaves.latency_cycles
         super().__init__(
@@ -123,8 +123,8 @@ class Lane(wiring.Component):
                 for (_, own), (_, given) in zip(members(candidates.params), members(self.params), strict=True)
             ]
 
-        pop = self._tickets.o.valid & self._tickets.o.ready
-        room_next = Signal.like(room)
+        pop, room_next = Signal(), Signal.like(room)
+        m.d.sync += pop.eq(self._tickets.o.valid & self._tickets.o.ready)  # late, to keep the stall out of the credits
         m.d.comb += room_next.eq(room + pop + rejected - issue)
         m.d.sync += [room.eq(room_next), has_room.eq(room_next != 0)]
 

@@ -92,6 +92,7 @@ class Loader(wiring.Component):
 
         load_blocked, seed_blocked = Signal(), Signal()
         m.d.sync += [
+            builder.k_less_one.eq(header.k - 1),
             load_blocked.eq(self.bank_in_use.bit_select(~bank, 1) | self.params_in_use),
             seed_blocked.eq(self.bank_in_use.any()),
         ]
@@ -120,7 +121,6 @@ class Loader(wiring.Component):
             scale_divider.divisor.eq(checker.total),
             scale_divider.first.eq(config.total_min - 1),
             scale_divider.steps.eq(config.scale_bits),
-            builder.k_less_one.eq(header.k - 1),
             builder.bank.eq(~bank),
             builder.scale.eq(scale_divider.quotient),
             builder.tail_weight.eq(header.tail_weight),
@@ -146,7 +146,8 @@ class Loader(wiring.Component):
                 with m.If((code != Status.BAD_OPCODE) & (code != Status.BAD_VERSION)):
                     with m.Switch(header.opcode):
                         with m.Case(Opcode.SEED):
-                            m.d.comb += self.restart_stb.eq(1)
+                            # Not when refused: a SEED of one word is answered while draws are still being made.
+                            m.d.comb += self.restart_stb.eq(good)
                             m.d.sync += seeded.eq(good)
                         with m.Case(Opcode.TABLE):
                             m.d.sync += table_loaded.eq(good)

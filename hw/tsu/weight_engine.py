@@ -41,7 +41,7 @@ class WeightEngine(wiring.Component):
         self._config = config
         self._exp2 = Exp2Unit(stages=config.multiply_stages) if config.has_exp2 else None
         self._source_cycles = self._exp2.latency_cycles if self._exp2 is not None else 2
-        self.latency_cycles = self._source_cycles + 3
+        self.latency_cycles = self._source_cycles + 4
         super().__init__(
             {
                 "i": In(data.StructLayout({"valid": 1, "distance": DISTANCE_BITS})),
@@ -93,19 +93,25 @@ class WeightEngine(wiring.Component):
         return entry
 
     def _round(self, m: Module, valid: Signal, mantissa: Signal, exponent: Signal) -> None:
-        """Shift right by 51 - weight_bits + e + h in two stages, keeping the last bit shifted out; then round."""
+        """Shift right by 51 - weight_bits + e + h in two steps, keeping the last bit shifted out; then round."""
         base = exp2.MANTISSA_BITS - self._config.weight_bits
-        amount = Signal(range((1 << len(exponent)) + (1 << SHIFT_BITS) + base))
-        coarse = Signal(exp2.MANTISSA_BITS + 1)
-        fine_amount, valid_coarse = Signal(3), Signal()
-        widened = Cat(Const(0, 1), mantissa)
         offset = Signal(range(base + (1 << SHIFT_BITS)))
-        m.d.sync += offset.eq(self.shift + base)
-        m.d.comb += amount.eq(exponent + offset)
+        amount, vanishes = Signal(6), Signal()
+        widened, valid_amount = Signal(exp2.MANTISSA_BITS + 1), Signal()
+        total = Signal(range((1 << len(exponent)) + (1 << SHIFT_BITS) + base))
+        m.d.comb += total.eq(exponent + offset)
         m.d.sync += [
+            offset.eq(self.shift + base),
+            amount.eq(total),
+            vanishes.eq(total[len(amount) :].any()),
+            widened.eq(Cat(Const(0, 1), mantissa)),
+            valid_amount.eq(valid),
+        ]
+        coarse, fine_amount, valid_coarse = Signal.like(widened), Signal(3), Signal()
+        m.d.sync += [
+            coarse.eq(Mux(vanishes, 0, widened >> Cat(Const(0, 3), amount[3:]))),
             fine_amount.eq(amount[:3]),
-            coarse.eq(Mux(amount[6:].any(), 0, widened >> Cat(Const(0, 3), amount[3:6]))),
-            valid_coarse.eq(valid),
+            valid_coarse.eq(valid_amount),
         ]
         fine, valid_fine = Signal(self._config.weight_bits + 1), Signal()
         m.d.sync += [fine.eq(coarse >> fine_amount), valid_fine.eq(valid_coarse)]
