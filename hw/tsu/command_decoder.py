@@ -84,7 +84,7 @@ class CommandDecoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        header, index = self.header, self.index
+        index = self.index
         word, last = self.i_command.payload.data, self.i_command.payload.last
         taken = Signal()
         m.d.comb += [

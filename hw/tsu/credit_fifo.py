@@ -3,10 +3,11 @@
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.errors import check_power_of_two
+
+from .memories import exclusive_memory
 
 
 class CreditFifo(wiring.Component):
@@ -39,7 +40,7 @@ class CreditFifo(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = Memory(shape=self._shape, depth=self._depth, init=[])
+        m.submodules.memory = memory = exclusive_memory(shape=self._shape, depth=self._depth)
         write, read = memory.write_port(), memory.read_port()
         # One bit more than an address: equal pointers mean empty. `following` is taken + 1.
         written, taken = Signal(range(2 * self._depth)), Signal(range(2 * self._depth))

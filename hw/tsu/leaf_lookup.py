@@ -3,12 +3,12 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
 from .layouts import leaf_write_signature, result_signature, ticket_layout
+from .memories import exclusive_memory
 
 
 class LeafLookup(wiring.Component):
@@ -44,8 +44,8 @@ class LeafLookup(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, write = self._config, self.i_write
-        m.submodules.ids = ids = Memory(shape=unsigned(config.id_bits), depth=2 * config.k_max, init=[])
-        m.submodules.weights = weights = Memory(shape=unsigned(config.weight_bits), depth=2 * config.k_max, init=[])
+        m.submodules.ids = ids = exclusive_memory(shape=unsigned(config.id_bits), depth=2 * config.k_max)
+        m.submodules.weights = weights = exclusive_memory(shape=unsigned(config.weight_bits), depth=2 * config.k_max)
         write_id, write_weight = (memory.write_port(domain=self._load_domain) for memory in (ids, weights))
         m.d.comb += [
             write_id.en.eq(write.id_stb),

@@ -3,12 +3,12 @@
 
 from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
 from .layouts import candidate_signature, registered, tree_write_signature
+from .memories import exclusive_memory
 from .pbit import PBit
 
 
@@ -51,7 +51,7 @@ class PBitLevel(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, level = self._config, self._level
-        m.submodules.memory = memory = Memory(shape=unsigned(config.uniform_bits), depth=4 << level, init=[])
+        m.submodules.memory = memory = exclusive_memory(shape=unsigned(config.uniform_bits), depth=4 << level)
 
         # Boundary j = node * 2**h + 2**(h-1) belongs to this level: its low h bits are 10..0.
         write = memory.write_port(domain=self._load_domain)

@@ -3,12 +3,12 @@
 
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
 from .layouts import tree_write_signature
+from .memories import exclusive_memory
 from .multiplier import PipelinedMultiplier
 
 
@@ -55,7 +55,7 @@ class ThresholdBuilder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        m.submodules.weights = weights = Memory(shape=unsigned(config.weight_bits), depth=config.k_max, init=[])
+        m.submodules.weights = weights = exclusive_memory(shape=unsigned(config.weight_bits), depth=config.k_max)
         write, read = weights.write_port(), weights.read_port()
         m.d.comb += [
             write.en.eq(self.i_weight.valid),

@@ -3,7 +3,6 @@
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.spec import exp2
@@ -12,6 +11,7 @@ from hw.spec.config import TsuConfig
 
 from .exp2_unit import Exp2Unit
 from .layouts import DISTANCE_BITS
+from .memories import exclusive_memory
 
 SHIFT_BITS = LOAD_FIELDS["shift"].width
 
@@ -77,7 +77,7 @@ class WeightEngine(wiring.Component):
 
     def _table(self, m: Module) -> Signal:
         """The table and its entry for the distance that enters the shifter now."""
-        m.submodules.table = table = Memory(shape=unsigned(self._config.weight_bits), depth=TABLE_ENTRIES, init=[])
+        m.submodules.table = table = exclusive_memory(shape=unsigned(self._config.weight_bits), depth=TABLE_ENTRIES)
         write, read = table.write_port(), table.read_port()
         m.d.comb += [
             write.en.eq(self.i_table.stb),

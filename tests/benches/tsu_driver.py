@@ -137,8 +137,9 @@ class TsuDriver:
     async def reset(self) -> None:
         """Reset in mid-stream: what was offered, owed or on its way is forgotten."""
         self.dut.rst.value = 1
+        await cycles(self.dut, 1)
         self.source.drop()
-        await cycles(self.dut, 2)
+        await cycles(self.dut, 1)
         self.dut.rst.value = 0
         await cycles(self.dut, 1)
         self.statuses.taken.clear()

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memories of the TSU."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import ShapeCastable, ShapeLike
+from amaranth.lib.memory import Memory
+
+
+def exclusive_memory(*, shape: ShapeLike | ShapeCastable, depth: int, init: Sequence[int] = ()) -> Memory:
+    """A memory whose word nobody uses in the cycle after it was read and written at once.
+
+    Synthesis then adds no logic for that case, which block RAM leaves undefined (Yosys attribute `no_rw_check`). Every
+    user says why it holds: tables and banks are written while no valid candidate reads them, and a FIFO's output
+    is not valid in the cycle in which its word is written.
+    """
+    return Memory(shape=shape, depth=depth, init=init, attrs={"no_rw_check": 1})
