@@ -58,7 +58,7 @@ class Lane(wiring.Component):
         self._tree = PBitTree(config=config, load_domain=load_domain)
         self._leaves = LeafLookup(config=config, load_domain=load_domain)
         to_fifo = 1 + self._filter.latency_cycles + self._tree.latency_cycles + 1
-        self.fifo_depth = 1 << ceil_log2(to_fifo + 7)
+        self.fifo_depth = 1 << ceil_log2(to_fifo + 8)
         self._tickets = CreditFifo(shape=ticket_layout(config), depth=self.fifo_depth)
         self.latency_cycles = to_fifo + 2 + self._leaves.latency_cycles
         super().__init__(
@@ -93,7 +93,7 @@ class Lane(wiring.Component):
     def _issue(self, m: Module) -> None:
         """Take noise words against credits; settle the credits when the filter has decided."""
         config, candidates = self._config, self._filter
-        # `owes` and `has_room` are owed != 0 and room != 0, known from registers when a cycle begins.
+        # `owes` says owed != 0 and `has_room` implies room != 0; both are known from registers when a cycle begins.
         owed, owes = Signal(COUNT_BITS), Signal()
         room, has_room = Signal(range(self.fifo_depth + 1), init=self.fifo_depth), Signal(init=1)
         issue = Signal()
@@ -123,10 +123,12 @@ class Lane(wiring.Component):
                 for (_, own), (_, given) in zip(members(candidates.params), members(self.params), strict=True)
             ]
 
-        pop, room_next = Signal(), Signal.like(room)
-        m.d.sync += pop.eq(self._tickets.o.valid & self._tickets.o.ready)  # late, to keep the stall out of the credits
-        m.d.comb += room_next.eq(room + pop + rejected - issue)
-        m.d.sync += [room.eq(room_next), has_room.eq(room_next != 0)]
+        pop = Signal()
+        m.d.sync += [
+            pop.eq(self._tickets.o.valid & self._tickets.o.ready),  # late: keeps the stall out of the credits
+            room.eq(room + pop + rejected - issue),
+            has_room.eq(room > 1),  # whatever this cycle does, one place is left in the next
+        ]
 
     def _write_ticket(self, m: Module) -> None:
         """Leaf of a head draw, or token of a tail draw: value - 1 + path, plus one where r is past the last id."""

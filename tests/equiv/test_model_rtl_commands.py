@@ -2,21 +2,18 @@
 """Malformed commands, interleaved with good ones: model and RTL answer alike, and as hw/spec/commands.py says.
 
 `Rules` below is that file's docstring as a third, slow implementation; it judges words by hand-written bit positions.
-After reset and before any SEED a TSU holds the streams of seed 0 and counts as seeded (sim/native/tsd_abi.h); the
-adapters seed when they open it.
+
+Draws are taken in odd parts on the way and compared. `open_pair` (conftest.py) gives a command to both backends.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
-from host.tsu.lowering import seed_command, table_command, weight_table
-from host.tsu.model import ModelTsu
-from host.tsu.native import NativeTsu
-from host.tsu.rtl import RtlTsu
 from hw.spec.commands import Status
 from hw.spec.config import TsuConfig
 from hw.spec.exp2 import exp2_mantissa
@@ -265,57 +262,9 @@ class Fuzzer:
         return w
 
 
-class Pair:
-    """Model and RTL side by side: the same commands, the same draws taken."""
-
-    def __init__(self, config: TsuConfig) -> None:
-        self.rtl, self.model = RtlTsu(config=config, seed=1), ModelTsu(config=config, seed=1)
-        self.owed: deque[tuple[int, int]] = deque()  # draws not taken yet, and the good LOAD they belong to
-        self.loads = 0
-        self.taken = 0
-
-    def close(self) -> None:
-        self.rtl.close()
-        self.model.close()
-
-    def command(self, words: list[int]) -> tuple[Status, int]:
-        """The answer of both; draws that are in the way of the command are taken first."""
-        opcode = bits(words[0], 0, 8)
-        older = any(load != self.loads for _, load in self.owed)
-        if opcode == SEED or len(self.owed) > 1 or (opcode == LOAD and older):
-            self.take(sum(count for count, _ in self.owed))
-        array = np.array(words, dtype=np.uint32)
-        answer, other = self.rtl.command(array), self.model.command(array)
-        assert answer == other, f"RTL {answer}, model {other} for {[hex(word) for word in words[:80]]}"
-        if answer[0] is Status.OK and opcode in (LOAD, DRAW):
-            self.loads += opcode == LOAD
-            if words[1]:
-                self.owed.append((words[1], self.loads))
-        return answer
-
-    def take(self, n: int) -> None:
-        """Take n draws of each and compare them."""
-        left, right = self.rtl.take(n), self.model.take(n)
-        for name in ("tokens", "weights", "spreads"):
-            assert getattr(left, name).tolist() == getattr(right, name).tolist()
-        self.taken += n
-        while n:
-            count, load = self.owed.popleft()
-            if count > n:
-                self.owed.appendleft((count - n, load))
-            n -= min(n, count)
-
-
-@pytest.fixture
-def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    both = Pair(request.param)
-    yield both
-    both.close()
-
-
-def fuzz(config: TsuConfig, seed: int) -> tuple[Counter[Status], Counter[tuple[Status, Status]], int]:
+def fuzz(both: Any, config: TsuConfig, seed: int) -> tuple[Counter[Status], Counter[tuple[Status, Status]], int]:
     """Statuses reached, pairs of rules broken by one command (first and next), and draws compared."""
-    rules, both = Rules(config), Pair(config)
+    rules = Rules(config)
     fuzzer = Fuzzer(rules, seed)
     statuses: Counter[Status] = Counter()
     clashes: Counter[tuple[Status, Status]] = Counter()
@@ -330,7 +279,6 @@ def fuzz(config: TsuConfig, seed: int) -> tuple[Counter[Status], Counter[tuple[S
         if owed and fuzzer.chance(0.4):
             both.take(fuzzer.below(owed + 1))
     both.take(sum(count for count, _ in both.owed))
-    both.close()
     return statuses, clashes, both.taken
 
 
@@ -356,9 +304,9 @@ CLASHES = (
 @pytest.mark.parametrize(
     "name", [name if name not in SLOW else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
 )
-def test_random_commands(name: str, seed: int) -> None:
+def test_random_commands(name: str, seed: int, open_pair: Callable[[TsuConfig], Any]) -> None:
     config = CONFIGS[name]
-    statuses, clashes, taken = fuzz(config, seed)
+    statuses, clashes, taken = fuzz(open_pair(config), config, seed)
     assert set(statuses) == set(Status) - UNREACHABLE[config.weight_source]
     assert min(statuses.values()) >= 3
     assert statuses[Status.OK] > COMMANDS // 5
@@ -367,76 +315,3 @@ def test_random_commands(name: str, seed: int) -> None:
     wanted += [(Status.BAD_VOCAB, Status.NO_TABLE)] if config.has_table else []
     wanted += [(Status.BAD_VOCAB, Status.BAD_MODE)] if config.weight_source != "both" else []
     assert [clash for clash in wanted if not clashes[clash]] == []
-
-
-FLAT = table_command(weight_table(0.0, 1.0, NARROW.weight_bits)).tolist()
-PSI = [LOAD | VERSION, 0, 40 | 5 << 24, 2 | 2 << 24, 30, 0, 0, 0, 3 | 5 << 24, 7 | 4 << 24]
-GOOD_SEED = seed_command(NARROW, 77).tolist()
-
-
-@pytest.mark.parametrize("pair", [NARROW], indirect=True, ids=["narrow"])
-@pytest.mark.parametrize("opcode", [LOAD, DRAW, TABLE, SEED, 0, 5, 255])
-@pytest.mark.parametrize("length", [1, 2, 5, 11, 17, 513, 5000])
-def test_wrong_opcode_or_version_changes_nothing(pair: Pair, opcode: int, length: int) -> None:
-    """The psi, its table and the noise stay: the model, which never sees the command, draws the same."""
-    draw = [DRAW | VERSION, 41]
-    for words in (FLAT, PSI, draw):
-        assert pair.command(words)[0] is Status.OK
-    pair.take(41)
-    wrong = np.full(length, 0xAAAA_AAAA, dtype=np.uint32)
-    wrong[0] = 0x0200 | opcode
-    expected = Status.BAD_VERSION if opcode in (LOAD, DRAW, TABLE, SEED) else Status.BAD_OPCODE
-    assert pair.rtl.command(wrong) == (expected, 0)
-    for words in (draw, PSI, draw):
-        assert pair.command(words)[0] is Status.OK
-        pair.take(sum(count for count, _ in pair.owed))
-
-
-@pytest.mark.parametrize("pair", [NARROW], indirect=True, ids=["narrow"])
-def test_refused_seed_leaves_draws_that_were_asked_for(pair: Pair) -> None:
-    """A SEED of one word needs nothing and is refused at once, in the middle of a job that starts at lane 3."""
-    for words in (FLAT, PSI, [DRAW | VERSION, 3], [DRAW | VERSION, 30]):
-        assert pair.command(words)[0] is Status.OK
-    for tsu in (pair.rtl, pair.model):
-        assert tsu.command(np.array([SEED | VERSION], dtype=np.uint32)) == (Status.BAD_LENGTH, 0)
-    pair.take(33)
-    assert pair.command([DRAW | VERSION, 1]) == (Status.NO_SEED, 0)
-    assert pair.command(GOOD_SEED) == (Status.OK, 0)
-    pair.command([DRAW | VERSION, 30])
-    pair.take(30)
-
-
-@pytest.mark.parametrize("pair", [NARROW], indirect=True, ids=["narrow"])
-@pytest.mark.parametrize("cut", [1, 16, 18, 500])
-def test_stream_behind_a_refused_seed_is_that_of_the_next_good_one(pair: Pair, cut: int) -> None:
-    for words in (FLAT, PSI, [DRAW | VERSION, 7]):
-        pair.command(words)
-    pair.take(7)  # leaves the lanes at an odd place
-    bad = (GOOD_SEED * 30)[:cut]
-    assert pair.command(bad) == (Status.BAD_LENGTH, 0)
-    assert pair.command([DRAW | VERSION, 1]) == (Status.NO_SEED, 0)
-    assert pair.command(GOOD_SEED) == (Status.OK, 0)
-    pair.command([DRAW | VERSION, 20])
-    first = pair.rtl.take(20)
-    with ModelTsu(config=NARROW, seed=77) as fresh:
-        for words in (FLAT, PSI, [DRAW | VERSION, 20]):
-            fresh.command(np.array(words, dtype=np.uint32))
-        assert first.tokens.tolist() == fresh.take(20).tokens.tolist()
-
-
-def test_reset_state_is_seed_0_and_usable() -> None:
-    """Without any SEED. An adapter that is handed a raw device: both backends draw what seed 0 gives."""
-
-    def raw(tsu: NativeTsu) -> NativeTsu:
-        tsu._library.tsd_close(tsu._device)
-        tsu._device = tsu._library.tsd_open()
-        return tsu
-
-    tokens = []
-    seeded = (RtlTsu(config=NARROW, seed=0), ModelTsu(config=NARROW, seed=0))
-    for tsu in (*seeded, raw(RtlTsu(config=NARROW, seed=9)), raw(ModelTsu(config=NARROW, seed=9))):
-        for words in (FLAT, PSI, [DRAW | VERSION, 200]):
-            assert tsu.command(np.array(words, dtype=np.uint32))[0] is Status.OK
-        tokens.append(tsu.take(200).tokens.tolist())
-        tsu.close()
-    assert tokens[0] == tokens[1] == tokens[2] == tokens[3]
