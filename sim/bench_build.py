@@ -55,7 +55,7 @@ def control_text(source: str) -> str:
     header = re.search(rf"^module {TOP}\((.*?)\);", source, re.MULTILINE | re.DOTALL)
     if header is None:
         raise BenchError(f"the Verilog holds no module {TOP}")
-    ports = (port.strip() for port in header[1].split(","))
+    ports = (port.strip().removeprefix("\\") for port in header[1].split(","))
     return "`verilator_config\n" + "".join(f'public_flat_rw -module "{TOP}" -var "{port}"\n' for port in ports)
 
 
@@ -84,7 +84,8 @@ def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: 
     """
     source = verilog.convert(bench.toplevel(), name=TOP, emit_src=False)
     tools = [verilator.version, str(find_cxx()), *BUILD_ARGS, PORTS_ONLY, *TIMESCALE, str(waves)]
-    directory = build_root / "benches" / content_hash(source, *tools)
+    control = control_text(source)
+    directory = build_root / "benches" / content_hash(source, control, *tools)
     runtime = build_root / "benches" / f"runtime-{content_hash(*tools)}"
     if (directory / BUILT_MARK).is_file():
         return directory
@@ -93,7 +94,7 @@ def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: 
     source_path = directory / f"{TOP}.v"
     source_path.write_text(source)
     control_path = directory / CONTROL_FILE
-    control_path.write_text(control_text(source))
+    control_path.write_text(control)
     copy_objects(runtime, directory, ahead_s=VERILATION_LIMIT_S)
     log_path = directory / "build.log"
     try:

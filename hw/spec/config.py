@@ -162,7 +162,7 @@ class TsuConfig:
     @property
     def multiply_stages(self) -> int:
         """Registers of a multiplication."""
-        return 3 if self.pipelined else 1
+        return 5 if self.pipelined else 1
 
     @property
     def has_table(self) -> bool:

@@ -110,7 +110,8 @@ class CommandDecoder(wiring.Component):
                     self._table_words(m, word)
                 with m.If(self._is[Opcode.SEED]):
                     self._seed_words(m, word)
-        m.d.comb += self.seeding.eq(((index != 0) & self._is[Opcode.SEED]) | self.seed.stb)
+        # Not from word 0 on: behind it the gate may hold the command back for draws, and those need noise.
+        m.d.comb += self.seeding.eq(((index > 1) & self._is[Opcode.SEED]) | self.seed.stb)
         self._verdict(m, taken, word)
         return m
 

@@ -34,12 +34,28 @@ VERILATOR_FLAGS = (
 _CXX_FLAGS = (*(flag for flag in FLAGS if flag not in ("-Wall", "-Wextra")), "-w", "-pthread")
 
 
+def _sources() -> dict[str, str]:
+    """Texts of all files of ours that a library is made of, by their paths in the project."""
+    paths = [*sorted(_GATEWARE.rglob("*.py")), *sorted(_HERE.glob("*.py")), _HERE / "shim.cpp", ABI_HEADER]
+    return {str(path.relative_to(_HERE.parents[1])): path.read_text(encoding="utf-8") for path in paths}
+
+
+_IMPORTED = _sources()
+"""The texts that this process runs. Keys are made of them: files may change under a process that goes on as it is."""
+
+
+def _check_unchanged() -> None:
+    """Raise NativeBuildError where a file is no longer what this process runs: its key would name another text."""
+    now = _sources()
+    changed = sorted(name for name in _IMPORTED.keys() | now.keys() if _IMPORTED.get(name) != now.get(name))
+    if changed:
+        raise NativeBuildError(f"{changed[0]} was changed after this program had been started: start it again")
+
+
 def _facts(config: TsuConfig, verilator_version: str) -> dict[str, str]:
-    """Everything the library depends on, without elaborating it: gateware sources, configuration, tools."""
-    sources = [*sorted(_GATEWARE.rglob("*.py")), *sorted(_HERE.glob("*.py")), _HERE / "shim.cpp", ABI_HEADER]
-    facts = {str(path.relative_to(_HERE.parents[1])): path.read_text(encoding="utf-8") for path in sources}
+    """Everything the library depends on, without elaborating it: our sources, configuration, tools."""
     return (
-        facts
+        _IMPORTED
         | compiler_facts(_CXX_FLAGS)
         | {
             "config": json.dumps(config.as_dict()),
@@ -68,7 +84,7 @@ def rtl_library(config: TsuConfig) -> Path:
     ToolMissing
         Verilator or the C++ compiler is missing.
     NativeBuildError
-        One of them or Yosys failed, or the cache cannot be written.
+        One of them or Yosys failed, the cache cannot be written, or sources were changed since they were imported.
     """
     verilator = find_verilator()
 
@@ -77,6 +93,7 @@ def rtl_library(config: TsuConfig) -> Path:
 
         from .flat_tsu import TOP_NAME, FlatTsu, beat_header
 
+        _check_unchanged()
         source = work / f"{TOP_NAME}.v"
         try:
             source.write_text(FlatTsu(config=config).to_verilog(), encoding="utf-8")
@@ -94,6 +111,8 @@ def rtl_library(config: TsuConfig) -> Path:
         unit = work / "unit.cpp"
         unit.write_text("".join(f'#include "{part}"\n' for part in parts), encoding="utf-8")
         flags = [*_CXX_FLAGS, *_fast_path_flags(work), "-I", str(include), "-I", str(include / "vltstd")]
-        return compile_library(work, [unit], flags=flags)
+        built = compile_library(work, [unit], flags=flags)
+        _check_unchanged()
+        return built
 
     return build_once(name="tsd_rtl", facts=_facts(config, verilator.version), build=build)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What refused commands leave behind: psi, table, noise and draws that were asked for before.
 
-After reset and before any SEED a TSU holds the streams of seed 0 and counts as seeded (sim/native/tsd_abi.h): hardware is
-usable without a host that seeds it. Adapters seed when they open a device.
+After reset and before any SEED a TSU holds the streams of seed 0 and counts as seeded (sim/native/tsd_abi.h), so that
+it can be used without a host that seeds it. Adapters seed when they open a device.
 """
 
 from collections.abc import Callable

@@ -253,22 +253,48 @@ def test_empty_cache_and_another_configuration_build(monkeypatch: pytest.MonkeyP
     assert list((tmp_path / "native").iterdir()) == []  # nothing half-built is left
 
 
-@pytest.mark.parametrize(
-    "changed", ["hw/tsu/lane.py", "hw/spec/exp2.py", "sim/verilated/shim.cpp", "sim/verilated/flat_tsu.py"]
-)
-def test_changed_source_changes_the_key(changed: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def copied_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A copy of the sources that may be changed."""
     root = Path(library.__file__).parents[2]
     for folder in ("hw", "sim/verilated", "sim/native"):
         shutil.copytree(root / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(library, "_GATEWARE", tmp_path / "hw")
     monkeypatch.setattr(library, "_HERE", tmp_path / "sim" / "verilated")
     monkeypatch.setattr(library, "ABI_HEADER", tmp_path / "sim" / "native" / "tsd_abi.h")
-    before = library._facts(DEFAULT, "1")
-    assert library._facts(DEFAULT, "1") == before
-    with open(tmp_path / changed, "a", encoding="utf-8") as file:
+    monkeypatch.setattr(library, "_IMPORTED", library._sources())
+    return tmp_path
+
+
+SOURCES = ["hw/tsu/lane.py", "hw/spec/exp2.py", "sim/verilated/shim.cpp", "sim/verilated/flat_tsu.py"]
+
+
+def append_line(path: Path) -> None:
+    with open(path, "a", encoding="utf-8") as file:
         file.write("\n")
+
+
+@pytest.mark.parametrize("changed", SOURCES)
+def test_changed_source_changes_the_key(changed: str, copied_sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = library._facts(DEFAULT, "1")
+    append_line(copied_sources / changed)
+    assert library._facts(DEFAULT, "1") == before  # this process still runs the old text
+    monkeypatch.setattr(library, "_IMPORTED", library._sources())
     after = library._facts(DEFAULT, "1")
     assert [name for name in before if before[name] != after[name]] == [changed]
+
+
+@pytest.mark.usefixtures("nothing_is_built")
+@pytest.mark.parametrize("changed", [*SOURCES, "hw/tsu/new.py"])
+def test_nothing_is_built_from_sources_that_are_not_the_imported_ones(
+    changed: str, copied_sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TSD_CACHE", str(copied_sources))
+    append_line(copied_sources / changed)
+    with pytest.raises(TsuError, match=f"^{changed} was changed after this program had been started") as caught:
+        rtl_library_path(DEFAULT)
+    one_line(caught)
+    assert list((copied_sources / "native").iterdir()) == []
 
 
 def test_verilator_and_generated_header_are_part_of_the_key() -> None:
