@@ -117,4 +117,5 @@ class WeightEngine(wiring.Component):
         m.d.sync += [fine.eq(coarse >> fine_amount), valid_fine.eq(valid_coarse)]
         rounded = Signal(self._config.weight_bits)
         m.d.comb += rounded.eq(fine[1:] + fine[0])
-        m.d.sync += [self.o.weight.eq(Mux(rounded == 0, 1, rounded)), self.o.valid.eq(valid_fine)]
+        # A weight is at least 1: `rounded` is 0 only where `fine` is.
+        m.d.sync += [self.o.weight.eq(rounded | (fine == 0)), self.o.valid.eq(valid_fine)]

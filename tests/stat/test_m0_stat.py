@@ -36,7 +36,7 @@ from host.tsu.registry import open_tsu
 from host.verify.single import LawMismatchError, SingleVerifier, Verified
 from hw.spec.config import TsuConfig
 
-BACKENDS_UNDER_TEST = ("model",)
+BACKENDS_UNDER_TEST = ("model", "rtl")
 
 WEIGHT_OFF_STEPS = 15_500_000
 RESIDUAL_STEPS = 4_000
