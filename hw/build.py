@@ -47,7 +47,7 @@ def build(board: str, target: Target, config: TsuConfig, *, seed: int, folder: P
     runner = Runner(folder, target.time_limit_s)
     runner.say(f"verilog: {target.title}, {config.lanes} lane{'s' * (config.lanes > 1)}")
     top = SynthTop(SynthHarness(TsuCore(config=config)), rst_inverted=target.rst_inverted)
-    (folder / VERILOG_FILE).write_text(top.to_verilog(), encoding="utf-8")
+    (folder / VERILOG_FILE).write_text(top.to_verilog(target), encoding="utf-8")
     cells = synthesise(runner, target.family, top.NAME, VERILOG_FILE)
     bitstream = place_and_route(
         runner,

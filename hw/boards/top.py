@@ -41,7 +41,7 @@ class SynthTop(Elaboratable):
         m.submodules.harness = self.harness
         return m
 
-    def to_verilog(self) -> str:
-        """The whole design as Verilog, without names of source files."""
-        text: str = verilog.convert(self, name=self.NAME, ports=self.ports, emit_src=False)
+    def to_verilog(self, target: object = None) -> str:
+        """The whole design as Verilog, without names of source files; `target.family` chooses its hard blocks."""
+        text: str = verilog.convert(self, name=self.NAME, ports=self.ports, emit_src=False, platform=target)
         return text
