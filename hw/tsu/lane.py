@@ -58,8 +58,11 @@ class Lane(wiring.Component):
         self._tree = PBitTree(config=config, load_domain=load_domain)
         self._leaves = LeafLookup(config=config, load_domain=load_domain)
         to_fifo = 1 + self._filter.latency_cycles + self._tree.latency_cycles + 1
-        self.fifo_depth = 1 << ceil_log2(to_fifo + 8)
-        self._tickets = CreditFifo(shape=ticket_layout(config), depth=self.fifo_depth)
+        # A credit is away for the pipeline, the FIFO and its way back; the last place is never used. Where a beat
+        # waits for other lanes, some more places keep this one busy meanwhile.
+        waiting = 8 if config.lanes > 1 else 0
+        self.fifo_depth = 1 << ceil_log2(to_fifo + CreditFifo.LATENCY_CYCLES + 4 + waiting)
+        self._tickets = CreditFifo(shape=ticket_layout(config), depth=self.fifo_depth, block_ram=config.block_ram)
         self.latency_cycles = to_fifo + 2 + self._leaves.latency_cycles
         super().__init__(
             {

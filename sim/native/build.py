@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compile C++ to a shared library, once: the cache is keyed by everything that the result depends on."""
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -185,13 +186,23 @@ def build_once(*, name: str, facts: Mapping[str, str], build: Callable[[Path], P
         return result
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder))
+        lock_file = folder / f".{result.name}.lock"
+        with open(lock_file, "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # one process builds, the others wait for its result
+            try:
+                if not result.is_file():
+                    _build_into(folder, name, build, result)
+            finally:
+                lock_file.unlink(missing_ok=True)
     except OSError as error:
         raise NativeBuildError(f"cannot write to the build cache {folder}: {error}") from error
+    return result
+
+
+def _build_into(folder: Path, name: str, build: Callable[[Path], Path], result: Path) -> None:
+    """Build in a fresh folder and move the result to its name in one step."""
+    work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder))
     try:
         os.replace(build(work), result)
-    except OSError as error:
-        raise NativeBuildError(f"cannot build {result}: {error}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return result

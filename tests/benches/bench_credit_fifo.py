@@ -17,7 +17,9 @@ from sim.bfm import StreamSink, cycles, start
 _SUPPORT = load_module(Path(__file__).with_name("support.py"))
 
 SHAPE = data.StructLayout({"tail": 1, "index": 11})
-TOPLEVELS = {str(depth): partial(CreditFifo, shape=SHAPE, depth=depth) for depth in (2, 16)}
+TOPLEVELS = {str(depth): partial(CreditFifo, shape=SHAPE, depth=depth) for depth in (2, 16)} | {
+    "8+block": partial(CreditFifo, shape=SHAPE, depth=8, block_ram=True)
+}
 
 
 def depth() -> int:
