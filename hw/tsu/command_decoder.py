@@ -34,8 +34,8 @@ class CommandDecoder(wiring.Component):
     """Follow one command word by word; judge its opcode, version and length when the last word has come.
 
     A word is accepted while `enable` is high; from word 1 on also `gate` must be high, which the loader raises when the
-    resources of this opcode are free. Words behind the expected end are swallowed, so that the next command starts in
-    step whatever came before.
+    resources of this opcode are free, at the earliest in the cycle after `index` has become 1. Words behind the
+    expected end are swallowed, so that the next command starts in step whatever came before.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ class CommandDecoder(wiring.Component):
     i_command : In(stream(word, last))
     enable, gate : In(1)
     header : Out(header_layout)         fields of the command; complete from the cycle after its word
-    index : Out(12)                     words of the command taken so far
+    index : Out(12)                     words of the command looked at so far
+    busy : Out(1)                       between the first word of a command and `end_stb`
     header_stb : Out(1)                 a LOAD header is complete
     entry : Out(stb, index, id, score_q)
     table : Out(stb, index, entry)
@@ -69,6 +70,7 @@ class CommandDecoder(wiring.Component):
                 "gate": In(1),
                 "header": Out(header_layout(config)),
                 "index": Out(INDEX_BITS),
+                "busy": Out(1),
                 "header_stb": Out(1),
                 "entry": Out(data.StructLayout({"stb": 1, "index": config.depth, **entry})),
                 "table": Out(table),
@@ -85,12 +87,17 @@ class CommandDecoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         index = self.index
-        word, last = self.i_command.payload.data, self.i_command.payload.last
-        taken = Signal()
+        # A word is registered before it is looked at. Word 1 waits until the gate has seen the opcode.
+        taken, word, last = Signal(), Signal(32), Signal()
+        accept, started = Signal(), Signal()
         m.d.comb += [
-            self.i_command.ready.eq(self.enable & ((index == 0) | self.gate)),
-            taken.eq(self.i_command.valid & self.i_command.ready),
+            self.i_command.ready.eq(self.enable & ~(taken & last) & (~started | self.gate)),
+            accept.eq(self.i_command.valid & self.i_command.ready),
         ]
+        m.d.sync += [taken.eq(accept), word.eq(self.i_command.payload.data), last.eq(self.i_command.payload.last)]
+        with m.If(accept):
+            m.d.sync += started.eq(~self.i_command.payload.last)
+        m.d.comb += self.busy.eq(started | taken)
         m.d.sync += [self.header_stb.eq(0), self.entry.stb.eq(0), self.table.stb.eq(0), self.seed.stb.eq(0)]
         m.d.sync += self.end_stb.eq(taken & last)
         with m.If(taken):

@@ -95,12 +95,14 @@ class Loader(wiring.Component):
             builder.k_less_one.eq(header.k - 1),
             load_blocked.eq(self.bank_in_use.bit_select(~bank, 1) | self.params_in_use),
             seed_blocked.eq(self.bank_in_use.any()),
+            decoder.gate.eq(
+                (decoder.index != 0) & ~(is_load & load_blocked) & ~((header.opcode == Opcode.SEED) & seed_blocked)
+            ),
         ]
         m.d.comb += [
             decoder.i_command.payload.eq(self.i_command.payload),
             decoder.i_command.valid.eq(self.i_command.valid),
             self.i_command.ready.eq(decoder.i_command.ready),
-            decoder.gate.eq(~(is_load & load_blocked) & ~((header.opcode == Opcode.SEED) & seed_blocked)),
             self.seeding.eq(decoder.seeding),
             self.seed_stb.eq(decoder.seed.stb),
             self.o_seed.eq(decoder.seed.word),
@@ -127,7 +129,7 @@ class Loader(wiring.Component):
         ]
 
         with m.FSM() as fsm:
-            m.d.comb += self.busy.eq(~fsm.ongoing("RECEIVE") | (decoder.index != 0) | decoder.end_stb)
+            m.d.comb += self.busy.eq(~fsm.ongoing("RECEIVE") | decoder.busy | decoder.end_stb)
             with m.State("RECEIVE"):
                 m.d.comb += decoder.enable.eq(~decoder.end_stb)
                 with m.If(decoder.end_stb):

@@ -32,7 +32,7 @@ class ThresholdBuilder(wiring.Component):
     o_write : Out(stb, bank, rank, boundary, threshold)
     tail_threshold, reject_threshold : Out(uniform_bits)               valid while not busy
     busy : Out(1)
-    Latency      k + 2 depth + multiplier latency + 4 cycles
+    Latency      k + 2 depth + multiplier latency + 5 cycles at most
     """
 
     def __init__(self, *, config: TsuConfig) -> None:
@@ -82,8 +82,15 @@ class ThresholdBuilder(wiring.Component):
         m.submodules.multiplier = multiplier = PipelinedMultiplier(
             a_bits=config.total_bits, b_bits=config.scale_bits, stages=config.multiply_stages
         )
+        fetched = read.data
+        if config.pipelined:  # a block RAM's output takes most of a cycle
+            fetched = Signal(config.weight_bits)
+            m.d.sync += fetched.eq(read.data)
+            flag_fetched = Signal(flags)
+            m.d.sync += flag_fetched.eq(flag)
+            flag = flag_fetched
         m.d.comb += [
-            multiplier.a.eq(Mux(flag.tail, self.tail_weight, read.data)),
+            multiplier.a.eq(Mux(flag.tail, self.tail_weight, fetched)),
             multiplier.b.eq(self.scale),
         ]
         for index in range(multiplier.latency_cycles):
