@@ -61,6 +61,7 @@ class CommandDecoder(wiring.Component):
     def __init__(self, *, config: TsuConfig) -> None:
         self._config = config
         self._is = {code: Signal(name=f"is_{code.name.lower()}") for code in (Opcode.LOAD, Opcode.TABLE, Opcode.SEED)}
+        self._word_zero = Signal()
         entry = {name: field.width for name, field in ENTRY_FIELDS.items()}
         table = data.StructLayout({"stb": 1, "index": DISTANCE_BITS, "entry": config.weight_bits})
         super().__init__(
@@ -97,6 +98,7 @@ class CommandDecoder(wiring.Component):
         m.d.sync += [taken.eq(accept), word.eq(self.i_command.payload.data), last.eq(self.i_command.payload.last)]
         with m.If(accept):
             m.d.sync += started.eq(~self.i_command.payload.last)
+        m.d.sync += self._word_zero.eq(self.i_command.payload.data == 0)
         m.d.comb += self.busy.eq(started | taken)
         m.d.sync += [self.header_stb.eq(0), self.entry.stb.eq(0), self.table.stb.eq(0), self.seed.stb.eq(0)]
         m.d.sync += self.end_stb.eq(taken & last)
@@ -165,15 +167,13 @@ class CommandDecoder(wiring.Component):
     def _seed_words(self, m: Module, word: Signal) -> None:
         """Words into the seed chain; every group of four must hold a one."""
         m.d.sync += [self.seed.stb.eq(1), self.seed.word.eq(word)]
-        any_one = Signal()
-        with m.If(self.index[:2] == 1):
-            m.d.sync += any_one.eq(word.any())
-        with m.Else():
-            m.d.sync += any_one.eq(any_one | word.any())
-        with m.If((self.index[:2] == STATE_WORDS % 4) & ~any_one & ~word.any()):
-            m.d.sync += self.seed_zero.eq(1)
-        with m.Elif(self.index == 1):
-            m.d.sync += self.seed_zero.eq(0)
+        first_of_state, last_of_state = self.index[:2] == 1, self.index[:2] == STATE_WORDS % 4
+        zero_before, zero_now = Signal(), Signal()
+        m.d.comb += zero_now.eq(self._word_zero & (zero_before | first_of_state))
+        m.d.sync += [
+            zero_before.eq(zero_now),
+            self.seed_zero.eq((self.seed_zero & (self.index != 1)) | (zero_now & last_of_state)),
+        ]
 
     def _verdict(self, m: Module, taken: Signal, word: Signal) -> None:
         """Judge opcode, version and length; registered, because nobody asks before the cycle after `end_stb`."""

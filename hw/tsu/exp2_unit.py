@@ -38,8 +38,8 @@ class Exp2Unit(wiring.Component):
         self._scale = multiplier(exp2.RATIO_BITS, DISTANCE_BITS)
         self._bend = multiplier(exp2.CURVE_BITS, exp2.CURVE_OFFSET_BITS)
         self._drop = multiplier(exp2.SLOPE_FRACTION_BITS, exp2.OFFSET_BITS)
-        # Registers beside the three: coefficient memories, slope, mantissa.
-        self.latency_cycles = sum(unit.latency_cycles for unit in (self._scale, self._bend, self._drop)) + 3
+        # Registers beside the three: coefficient memories and behind them, slope, mantissa.
+        self.latency_cycles = sum(unit.latency_cycles for unit in (self._scale, self._bend, self._drop)) + 4
         self.exponent_bits = DISTANCE_BITS + exp2.RATIO_BITS - exp2.RATIO_FRACTION_BITS
         super().__init__(
             {
@@ -79,9 +79,9 @@ class Exp2Unit(wiring.Component):
             m.submodules[name] = memory = Memory(shape=unsigned(width), depth=len(table), init=table)
             port = memory.read_port()
             m.d.comb += port.addr.eq(segment)
-            read.append(port.data)
+            read.append(delay(port.data, 1, f"{name}_read"))  # a block RAM's output takes most of a cycle
         c0, c1, c2 = read
-        y_read = delay(y, 1, "y")
+        y_read = delay(y, 2, "y")
 
         to_slope, to_mantissa = self._bend.latency_cycles, self._bend.latency_cycles + 1 + self._drop.latency_cycles
         bend = multiply(self._bend, c2, y_read[-exp2.CURVE_OFFSET_BITS :])
@@ -89,5 +89,5 @@ class Exp2Unit(wiring.Component):
         m.d.sync += slope.eq(delay(c1, to_slope, "c1") - (bend >> exp2.CURVE_SHIFT))
         drop = multiply(self._drop, slope, delay(y_read, to_slope + 1, "y_slope"))
         m.d.sync += self.mantissa.eq(delay(c0, to_mantissa, "c0") - (drop >> exp2.SLOPE_SHIFT))
-        m.d.comb += self.exponent.eq(delay(x[exp2.RATIO_FRACTION_BITS :], to_mantissa + 2, "exponent"))
+        m.d.comb += self.exponent.eq(delay(x[exp2.RATIO_FRACTION_BITS :], to_mantissa + 3, "exponent"))
         return m

@@ -70,18 +70,20 @@ class LeafLookup(wiring.Component):
         with m.If(advance):
             m.d.sync += [valid.eq(self.i_ticket.valid), tail.eq(ticket.tail), token.eq(ticket.index)]
         result = self.o_result
-        found = [
-            (result.valid, valid),
-            (result.tail, tail),
-            (result.token, Mux(tail, token, read_id.data)),
-            (result.weight, read_weight.data),
-        ]
+        id_, weight = read_id.data, read_weight.data
         if self.latency_cycles == 1:
-            m.d.comb += [target.eq(value) for target, value in found]
             m.d.comb += advance.eq(~valid | result.ready)
-        else:  # registers behind the memories
-            moves = ~result.valid | result.ready
+        else:  # registers right behind the memories
+            behind = [Signal.like(value, name="behind") for value in (valid, tail, token, id_, weight)]
+            moves = ~behind[0] | result.ready
             with m.If(moves):
-                m.d.sync += [target.eq(value) for target, value in found]
+                m.d.sync += [a.eq(b) for a, b in zip(behind, (valid, tail, token, id_, weight), strict=True)]
             m.d.comb += advance.eq(~valid | moves)
+            valid, tail, token, id_, weight = behind
+        m.d.comb += [
+            result.valid.eq(valid),
+            result.tail.eq(tail),
+            result.token.eq(Mux(tail, token, id_)),
+            result.weight.eq(weight),
+        ]
         return m
