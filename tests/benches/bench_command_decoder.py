@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Command decoder on the RTL: fields, entries, table and seed words, verdicts, and the next command after a wrong one."""
+"""Command decoder on the RTL: fields, entries, table and seed words, verdicts, and the command after a wrong one."""
 
 import random
 from functools import partial
@@ -181,7 +181,9 @@ async def lengths_versions_and_opcodes(dut, kind):
         cases += [(opcode, 1, length, k) for length in lengths]
         cases += [(opcode, version, right, k) for version in (0, 2, 0xFF)]
     cases += [(opcode, version, length, 0) for opcode in (0, 5, 0xFF) for version in (1, 3) for length in (1, 2, 30)]
-    cases += [(Opcode.LOAD, 1, 8, 0), (Opcode.LOAD, 1, 8 + 2047, 2047), (5, 1, 5000, 0), (Opcode.SEED, 1, 4200, 0)]
+    cases += [(Opcode.LOAD, 1, 8, 0)]
+    if kind == "none":  # these words take long
+        cases += [(Opcode.LOAD, 1, 8 + 2047, 2047), (5, 1, 5000, 0), (Opcode.SEED, 1, 4200, 0)]
     rng.shuffle(cases)
     for opcode, version, length, k in cases:
         bits, _ = await bench.send(command(rng, opcode, length, version=version, k=k))

@@ -8,6 +8,7 @@ from pathlib import Path
 import cocotb
 import mpmath
 
+from hw.spec.config import TsuConfig
 from hw.spec.exp2 import FRACTION_BITS, RATIO_BITS, RATIO_MAX, exp2_mantissa, log2_ratio_q
 from hw.tsu.exp2_unit import Exp2Unit
 from sim.bench_file import load_module
@@ -15,14 +16,15 @@ from sim.bfm import cycles, start
 
 _SUPPORT = load_module(Path(__file__).with_name("support.py"))
 
-TOPLEVELS = {str(stages): partial(Exp2Unit, stages=stages) for stages in (1, 3)}
+STAGES = {f"levels-{stages}": TsuConfig(level_stages=stages).multiply_stages for stages in (1, 3)}
+TOPLEVELS = {name: partial(Exp2Unit, stages=stages) for name, stages in STAGES.items()}
 
 RATIOS = [0, 1, (1 << 44) - 1, 1 << 44, 1 << 43, RATIO_MAX, log2_ratio_q(0.0588, 1.0), log2_ratio_q(0.0588, 0.7)]
 RATIOS += [random.Random(3).getrandbits(bits) for bits in range(8, RATIO_BITS + 1, 3)]
 
 
 def latency() -> int:
-    return Exp2Unit(stages=int(_SUPPORT.base_variant())).latency_cycles
+    return Exp2Unit(stages=STAGES[_SUPPORT.base_variant()]).latency_cycles
 
 
 async def mantissas(dut, ratio: int, distances: list[int]) -> list[tuple[int, int]]:

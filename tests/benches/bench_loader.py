@@ -313,7 +313,7 @@ async def tables_and_seeds(dut, kind):
             assert await bench.execute(words) == (Status.NO_TABLE, 0), "BAD_ID comes behind NO_TABLE"
             assert await bench.execute(table) == (Status.OK, 0)
             assert (await bench.execute(load_of(psi)))[0] == Status.OK
-            assert await bench.execute((table + [0])[:length]) == (Status.BAD_LENGTH, 0)
+            assert await bench.execute([*table, 0][:length]) == (Status.BAD_LENGTH, 0)
         assert await bench.execute(table) == (Status.OK, 0)
     else:
         assert await bench.execute(table) == (Status.BAD_MODE, 0)

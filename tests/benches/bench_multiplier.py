@@ -11,6 +11,7 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.spec.config import TsuConfig
 from hw.tsu.multiplier import PipelinedMultiplier
 from sim.bench_file import load_module
 from sim.bfm import start
@@ -46,7 +47,10 @@ class Multipliers(wiring.Component):
         return m
 
 
-TOPLEVELS = {str(stages): partial(Multipliers, stages=stages) for stages in (1, 3)}
+STAGES = {f"levels-{stages}": TsuConfig(level_stages=stages).multiply_stages for stages in (1, 3)}
+"""Registers of a multiplication in a TSU for simulation and in one for an FPGA."""
+
+TOPLEVELS = {name: partial(Multipliers, stages=stages) for name, stages in STAGES.items()}
 
 
 def operands(bits: int) -> list[int]:
@@ -58,23 +62,21 @@ def operands(bits: int) -> list[int]:
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-@cocotb.parametrize(widths=list(WIDTHS))
+@cocotb.parametrize(widths=[f"w{a_bits}x{b_bits}" for a_bits, b_bits in WIDTHS])
 async def products_of_edges_and_of_random_operands(dut, widths):
     """Every pair of edge operands up to 6000 of them, then 500 random pairs, one product a cycle."""
-    a_bits, b_bits = widths
+    a_bits, b_bits = map(int, widths[1:].split("x"))
     a, b, product = (getattr(dut, f"{port}_{a_bits}x{b_bits}") for port in ("a", "b", "product"))
     rng = random.Random(1)
     pairs = list(itertools.product(operands(a_bits), operands(b_bits)))
-    pairs = rng.sample(pairs, min(len(pairs), 6000)) + [((1 << a_bits) - 1, (1 << b_bits) - 1)]
+    pairs = [*rng.sample(pairs, min(len(pairs), 6000)), ((1 << a_bits) - 1, (1 << b_bits) - 1)]
     pairs += [(rng.getrandbits(a_bits), rng.getrandbits(b_bits)) for _ in range(500)]
 
     def drive(pair):
         a.value, b.value = pair
 
     await start(dut)
-    stages = int(_SUPPORT.base_variant())
+    stages = STAGES[_SUPPORT.base_variant()]
     latency = PipelinedMultiplier(a_bits=a_bits, b_bits=b_bits, stages=stages).latency_cycles
-    found = await _SUPPORT.through_pipeline(
-        dut, pairs, drive=drive, sample=lambda: int(product.value), latency=latency
-    )
+    found = await _SUPPORT.through_pipeline(dut, pairs, drive=drive, sample=lambda: int(product.value), latency=latency)
     _SUPPORT.check(found, [x * y for x, y in pairs], f"{a_bits} x {b_bits}")

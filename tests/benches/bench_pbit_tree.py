@@ -107,7 +107,7 @@ async def started(dut, seed: int) -> Tree:
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-@cocotb.parametrize(order=["sorted", "shuffled", "with bubbles"])
+@cocotb.parametrize(order=["sorted", "shuffled", "bubbles"])
 async def every_value_reaches_its_leaf(dut, order):
     """All 2^8 values through both trees of both banks, for ten sets of thresholds."""
     rng = random.Random(10)
@@ -117,7 +117,7 @@ async def every_value_reaches_its_leaf(dut, order):
         candidates = [(bank, tail, value) for bank in (0, 1) for tail in (0, 1) for value in values]
         if order != "sorted":
             rng.shuffle(candidates)
-        if order == "with bubbles":
+        if order == "bubbles":
             candidates = [item for each in candidates for item in (each, *[None] * rng.choice([0, 0, 1, 2]))]
         await tree.run(candidates)
         await tree.load(rng.randrange(2), rng.randrange(2), some_thresholds(rng))

@@ -105,7 +105,7 @@ async def psi_switch_in_mid_stream(dut, stalled):
         for _ in range(rng.randrange(3)):
             count = rng.choice([0, 1, 5, 40])
             jobs.append((tsu.put_draw(count), psi, count, Opcode.DRAW))
-    for tag, psi, count, opcode in jobs:
+    for tag, psi, _, opcode in jobs:
         assert await tsu.good_status(tag, opcode) == draft_law(psi, config(), "exp2").total
     for number, (tag, psi, count, _) in enumerate(jobs):
         check_rows(await tsu.take(count, tag=tag), reference.rows(psi, count, "exp2"), f"job {number}")

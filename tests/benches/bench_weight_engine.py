@@ -115,9 +115,7 @@ async def all_distances_equal_mpmath(dut):
     await engine.load(weight_table(scale, tau, config().weight_bits))
     for mode in modes():
         found = await engine.weights(range(256), mode=mode, shift=2, ratio=log2_ratio_q(scale, tau))
-        expected = [
-            reference_weight(d, scale=scale, tau=tau, shift=2, config=config(), mode=mode) for d in range(256)
-        ]
+        expected = [reference_weight(d, scale=scale, tau=tau, shift=2, config=config(), mode=mode) for d in range(256)]
         _SUPPORT.check(found, expected, mode)
 
 

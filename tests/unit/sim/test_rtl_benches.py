@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The quick half of `make sim` on the blocks of the TSU, and seeded bugs that the benches must notice.
+
+Builds are kept in build/test-benches, by content: a second run does not compile again.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+FAULTY = Path(__file__).parent / "faulty_rtl"
+
+QUICK = (
+    "candidate_filter/small-1",
+    "collector/lanes-4",
+    "command_decoder/tiny",
+    "exhaustive/tiny",
+    "lane/tiny-1",
+    "loader/both",
+    "pbit_tree/small-1",
+    "registers/lanes-4",
+    "scheduler/lanes-4",
+    "threshold_builder/small-1",
+    "tsu/small-1",
+    "tsu/small-4",
+    "weight_engine/both-1",
+)
+"""One variant of each important bench; `make sim` runs all."""
+
+BUGS = {
+    "exhaustive/tiny+only-tail-draws-are-rejected": "every_noise_word/case=tail_heavy",
+    "exhaustive/tiny+tail-is-never-rejected": "every_noise_word/case=head_tail",
+    "exhaustive/tiny+threshold-not-less-one": "every_noise_word/case=v_is_k",
+    "exhaustive/tiny+token-behind-the-last-id": "every_noise_word/case=one_id",
+    "pbit_tree/small-1+banks-share-memory": "every_value_reaches_its_leaf/order=sorted",
+    "pbit_tree/small-1+fires-on-equal": "every_value_reaches_its_leaf/order=sorted",
+    "scheduler/lanes-4+always-from-lane-0": "every_lane_gets_its_share/kind=none",
+    "scheduler/lanes-4+starts-before-the-lanes-settle": "a_job_waits_for_the_slowest_lane",
+    "scheduler/lanes-4+starts-on-a-stale-idle": "a_job_waits_for_the_slowest_lane",
+    "threshold_builder/small-1+no-fill": "thresholds_for_every_k/gaps=False",
+    "threshold_builder/small-1+threshold-not-less-one": "thresholds_for_every_k/gaps=False",
+    "tsu/small-4+equal-ids-pass": "bad_psi_is_flagged_and_never_sampled/stalled=none",
+    "tsu/small-4+load-does-not-wait": "next_psi_is_loaded_while_draws_are_not_taken",
+    "tsu/small-4+refused-seed-restarts": "refused_seed_leaves_the_draws_before_it_alone",
+    "tsu/small-4+seed-holds-the-noise-back": "seed_in_mid_stream/stalled=none",
+    "tsu/small-4+tail-weight-of-a-leaf": "psi_switch_in_mid_stream/stalled=none",
+    "weight_engine/both-1+truncates": "all_distances_equal_the_exact_law/gaps=False",
+    "weight_engine/both-1+weight-of-zero": "all_distances_equal_the_exact_law/gaps=False",
+}
+"""Seeded bug, and a test that must fail on it."""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m sim.benches` in a process of its own: it changes the environment."""
+    command = [sys.executable, "-m", "sim.benches", "--build", "build/test-benches", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=580)
+
+
+@pytest.fixture(scope="module")
+def quick() -> subprocess.CompletedProcess[str]:
+    """All quick benches, in one process."""
+    return run(*QUICK)
+
+
+@pytest.fixture(scope="module")
+def faulty() -> subprocess.CompletedProcess[str]:
+    """All seeded bugs, in one process."""
+    return run("--dir", str(FAULTY))
+
+
+@pytest.mark.parametrize("bench", QUICK)
+def test_bench(quick: subprocess.CompletedProcess[str], bench: str) -> None:
+    lines = [
+        line for line in quick.stdout.splitlines() if line.partition(" ")[2].startswith((f"{bench}.", f"{bench}:"))
+    ]
+    assert lines, quick.stdout + quick.stderr
+    assert [line for line in lines if not line.startswith("pass ")] == []
+
+
+def test_quick_benches_end_well(quick: subprocess.CompletedProcess[str]) -> None:
+    assert (quick.returncode, quick.stderr) == (0, "")
+    assert f" passed, 0 failed, in {len(QUICK)} benches" in quick.stdout
+
+
+@pytest.mark.slow  # 18 tops to compile
+@pytest.mark.parametrize("bug", BUGS)
+def test_seeded_bug_is_noticed(faulty: subprocess.CompletedProcess[str], bug: str) -> None:
+    assert faulty.returncode == 1
+    start = f"FAIL {bug}.{BUGS[bug]} "
+    assert [line for line in faulty.stdout.splitlines() if line.startswith(start)], faulty.stdout + faulty.stderr
+
+
+@pytest.mark.slow
+def test_every_seeded_bug_is_listed(faulty: subprocess.CompletedProcess[str]) -> None:
+    assert f"in {len(BUGS)} benches" in faulty.stdout.splitlines()[-1], faulty.stdout + faulty.stderr
