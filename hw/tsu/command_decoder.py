@@ -12,6 +12,9 @@ from hw.spec.noise import STATE_WORDS
 
 from .layouts import DISTANCE_BITS, command_layout
 
+HEADER_INDEX_BITS = (commands.LOAD_HEADER_WORDS - 1).bit_length()
+"""Width of the index of a header word; the last one is all ones."""
+
 INDEX_BITS = 12
 """Width of the word counter; it saturates, and no legal command is that long."""
 
@@ -61,7 +64,7 @@ class CommandDecoder(wiring.Component):
     def __init__(self, *, config: TsuConfig) -> None:
         self._config = config
         self._is = {code: Signal(name=f"is_{code.name.lower()}") for code in (Opcode.LOAD, Opcode.TABLE, Opcode.SEED)}
-        self._word_zero = Signal()
+        self._word_zero, self._in_header = Signal(), Signal(init=1)
         entry = {name: field.width for name, field in ENTRY_FIELDS.items()}
         table = data.StructLayout({"stb": 1, "index": DISTANCE_BITS, "entry": config.weight_bits})
         super().__init__(
@@ -90,6 +93,8 @@ class CommandDecoder(wiring.Component):
         index = self.index
         # A word is registered before it is looked at. Word 1 waits until the gate has seen the opcode.
         taken, word, last = Signal(), Signal(32), Signal()
+        # What the index is good for, from registers: index = 0, index > 1, and index < 8 in `_in_header`.
+        first, underway = Signal(init=1), Signal()
         accept, started = Signal(), Signal()
         m.d.comb += [
             self.i_command.ready.eq(self.enable & ~(taken & last) & (~started | self.gate)),
@@ -107,8 +112,14 @@ class CommandDecoder(wiring.Component):
                 m.d.sync += index.eq(0)
             with m.Elif(~index.all()):
                 m.d.sync += index.eq(index + 1)
-            self._take_fields(m, word, COMMON_FIELDS)
-            with m.If(index == 0):  # a command of another version changes nothing
+            m.d.sync += [
+                first.eq(last),
+                underway.eq(~last & ~first),
+                self._in_header.eq(last | (self._in_header & ~index[:HEADER_INDEX_BITS].all())),
+            ]
+            with m.If(self._in_header):
+                self._take_fields(m, word, COMMON_FIELDS)
+            with m.If(first):  # a command of another version changes nothing
                 ours = field_of_word(COMMON_FIELDS["version"], word) == commands.COMMAND_VERSION
                 opcode = field_of_word(COMMON_FIELDS["opcode"], word)
                 m.d.sync += [flag.eq(ours & (opcode == code)) for code, flag in self._is.items()]
@@ -120,13 +131,13 @@ class CommandDecoder(wiring.Component):
                 with m.If(self._is[Opcode.SEED]):
                     self._seed_words(m, word)
         # Not from word 0 on: behind it the gate may hold the command back for draws, and those need noise.
-        m.d.comb += self.seeding.eq(((index > 1) & self._is[Opcode.SEED]) | self.seed.stb)
+        m.d.comb += self.seeding.eq((underway & self._is[Opcode.SEED]) | self.seed.stb)
         self._verdict(m, taken, word)
         return m
 
     def _take_fields(self, m: Module, word: Signal, fields: dict[str, Field]) -> None:
         """The fields of this word. A field of two words is taken half by half."""
-        with m.Switch(self.index):
+        with m.Switch(self.index[:HEADER_INDEX_BITS]):
             for number in range(commands.LOAD_HEADER_WORDS):
                 with m.Case(number):
                     for name, field in fields.items():
@@ -142,9 +153,10 @@ class CommandDecoder(wiring.Component):
 
     def _load_words(self, m: Module, word: Signal) -> None:
         """The header up to word 7, entries from word 8 on. Only a LOAD changes the fields of a loaded psi."""
-        self._take_fields(m, word, LOAD_FIELDS)
-        m.d.sync += self.header_stb.eq(self.index == commands.LOAD_HEADER_WORDS - 1)
-        with m.If(self.index >= commands.LOAD_HEADER_WORDS):
+        with m.If(self._in_header):
+            self._take_fields(m, word, LOAD_FIELDS)
+            m.d.sync += self.header_stb.eq(self.index[:HEADER_INDEX_BITS].all())
+        with m.Else():
             m.d.sync += [
                 self.entry.stb.eq(1),
                 self.entry.index.eq(self.index - commands.LOAD_HEADER_WORDS),

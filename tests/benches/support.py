@@ -129,22 +129,16 @@ class Streamed(wiring.Component):
         m = Module()
         m.submodules.inner = inner = self._inner
         for name, member in inner.signature.members.items():
-            own = getattr(self, name, None)
             for stream_name, port in self._streams(name, member):
                 self._bridge(m, getattr(self, stream_name), port, member)
             if self._is_loose(member):
                 continue
-            if member.is_signature:
-                pairs = (
-                    zip(own, getattr(inner, name), strict=True) if member.dimensions else [(own, getattr(inner, name))]
-                )
-                for outer, port in pairs:
-                    wiring.connect(m, wiring.flipped(outer), port)
-            else:
-                pairs = (
-                    zip(own, getattr(inner, name), strict=True) if member.dimensions else [(own, getattr(inner, name))]
-                )
-                m.d.comb += [b.eq(a) if member.flow == In else a.eq(b) for a, b in pairs]
+            own, port = getattr(self, name), getattr(inner, name)
+            for outer, element in zip(own, port, strict=True) if member.dimensions else [(own, port)]:
+                if member.is_signature:
+                    wiring.connect(m, wiring.flipped(outer), element)
+                else:
+                    m.d.comb += element.eq(outer) if member.flow == In else outer.eq(element)
         return m
 
     @staticmethod
