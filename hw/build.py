@@ -55,7 +55,7 @@ def build(board: str, target: Target, config: TsuConfig, *, seed: int, folder: P
         device_options=target.device_options,
         pins=target.pins,
         io_type=target.io_type,
-        clk_mhz=target.clk_mhz,
+        aim_mhz=target.aim_mhz,
         seed=seed,
     )
     routed = (folder / REPORT_FILE).read_text(encoding="utf-8")
@@ -88,9 +88,16 @@ def changed(config: TsuConfig, changes: Sequence[str]) -> TsuConfig:
         name, _, value = change.partition("=")
         if name not in fields:
             raise SpecError("set", change, "FIELD=VALUE with a field of " + ", ".join(fields))
-        if isinstance(fields[name], int) and not value.isdecimal():
-            raise SpecError(name, value, "an integer")
-        fields[name] = int(value) if isinstance(fields[name], int) else value
+        if isinstance(fields[name], bool):
+            if value not in ("True", "False"):
+                raise SpecError(name, value, "True or False")
+            fields[name] = value == "True"
+        elif isinstance(fields[name], int):
+            if not value.isdecimal():
+                raise SpecError(name, value, "an integer")
+            fields[name] = int(value)
+        else:
+            fields[name] = value
     return config.with_fields(**fields)
 
 
@@ -99,7 +106,9 @@ def main(
     change: Annotated[
         list[str] | None, typer.Option("--set", help="FIELD=VALUE of the TSU's configuration; may be repeated.")
     ] = None,
-    clk_mhz: Annotated[float | None, typer.Option(help="Clock constraint, instead of the board's, MHz.")] = None,
+    clk_mhz: Annotated[
+        float | None, typer.Option(help="Clock to aim at and to reach, instead of the board's, MHz.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Placement seed.")] = DEFAULT_SEED,
     out: Annotated[Path, typer.Option(help="Build folder; one folder for each board is made in it.")] = Path(
         "build/synth"
@@ -121,7 +130,7 @@ def main(
         if clk_mhz is not None:
             if not 1 <= clk_mhz <= 1000:
                 raise SpecError("clk_mhz", clk_mhz, "a number in [1, 1000]")
-            target = replace(target, clk_mhz=clk_mhz)
+            target = replace(target, clk_mhz=clk_mhz, aim_mhz=clk_mhz)
         report = build(board, target, config, seed=seed, folder=out / board)
     except (SpecError, SynthError, OSError) as error:
         typer.echo(f"error: {error}", err=True)

@@ -10,17 +10,17 @@ from .yosys import NETLIST_FILE
 REPORT_FILE = "nextpnr.json"
 
 
-def lpf_lines(pins: Mapping[str, str], io_type: str, clk_mhz: float) -> list[str]:
+def lpf_lines(pins: Mapping[str, str], io_type: str, aim_mhz: float) -> list[str]:
     """Constraints of an ECP5 design: a pin and an electrical standard for each port, and the clock."""
-    lines = [f'FREQUENCY PORT "clk" {clk_mhz} MHZ;']
+    lines = [f'FREQUENCY PORT "clk" {aim_mhz} MHZ;']
     for port, pin in pins.items():
         lines += [f'LOCATE COMP "{port}" SITE "{pin}";', f'IOBUF PORT "{port}" IO_TYPE={io_type};']
     return lines
 
 
-def pcf_lines(pins: Mapping[str, str], clk_mhz: float) -> list[str]:
+def pcf_lines(pins: Mapping[str, str], aim_mhz: float) -> list[str]:
     """Constraints of an iCE40 design: a pin for each port, and the clock."""
-    return [f"set_io {port} {pin}" for port, pin in pins.items()] + [f"set_frequency clk {clk_mhz}"]
+    return [f"set_io {port} {pin}" for port, pin in pins.items()] + [f"set_frequency clk {aim_mhz}"]
 
 
 def place_and_route(
@@ -30,7 +30,7 @@ def place_and_route(
     device_options: Sequence[str],
     pins: Mapping[str, str],
     io_type: str,
-    clk_mhz: float,
+    aim_mhz: float,
     seed: int,
 ) -> Path:
     """Place, route and pack the netlist in the runner's folder; return the path of the bitstream.
@@ -38,16 +38,16 @@ def place_and_route(
     A missed clock constraint is no error here: `REPORT_FILE` says what was reached.
     Raises SynthError when a tool is missing, fails (a design that does not fit fails here) or exceeds the time limit.
     """
-    common = ["--json", NETLIST_FILE, "--report", REPORT_FILE, "--seed", str(seed), "--freq", str(clk_mhz)]
+    common = ["--json", NETLIST_FILE, "--report", REPORT_FILE, "--seed", str(seed), "--freq", str(aim_mhz)]
     common += ["--timing-allow-fail", *device_options]
     if family == "ecp5":
         constraints, routed, packer = "pins.lpf", "routed.config", "ECPPACK"
-        lines = lpf_lines(pins, io_type, clk_mhz)
+        lines = lpf_lines(pins, io_type, aim_mhz)
         options = ["--lpf", constraints, "--textcfg", routed]
         pack = ["--compress", routed, "top.bit"]
     else:
         constraints, routed, packer = "pins.pcf", "routed.asc", "ICEPACK"
-        lines = pcf_lines(pins, clk_mhz)
+        lines = pcf_lines(pins, aim_mhz)
         options = ["--pcf", constraints, "--asc", routed]
         pack = [routed, "top.bin"]
     (runner.folder / constraints).write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -44,12 +44,8 @@ class LeafLookup(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, write = self._config, self.i_write
-        m.submodules.ids = ids = exclusive_memory(
-            shape=unsigned(config.id_bits), depth=2 * config.k_max, fast=config.pipelined
-        )
-        m.submodules.weights = weights = exclusive_memory(
-            shape=unsigned(config.weight_bits), depth=2 * config.k_max, fast=config.pipelined
-        )
+        m.submodules.ids = ids = exclusive_memory(shape=unsigned(config.id_bits), depth=2 * config.k_max)
+        m.submodules.weights = weights = exclusive_memory(shape=unsigned(config.weight_bits), depth=2 * config.k_max)
         write_id, write_weight = (memory.write_port(domain=self._load_domain) for memory in (ids, weights))
         m.d.comb += [
             write_id.en.eq(write.id_stb),

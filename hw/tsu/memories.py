@@ -6,22 +6,12 @@ from collections.abc import Sequence
 from amaranth.hdl import ShapeCastable, ShapeLike
 from amaranth.lib.memory import Memory
 
-LUT_RAM_DEPTH = 256
-"""Deepest memory that is worth making of LUTs for speed."""
 
-
-def exclusive_memory(
-    *, shape: ShapeLike | ShapeCastable, depth: int, init: Sequence[int] = (), fast: bool = False
-) -> Memory:
+def exclusive_memory(*, shape: ShapeLike | ShapeCastable, depth: int, init: Sequence[int] = ()) -> Memory:
     """A memory whose word nobody uses in the cycle after it was read and written at once.
 
     Synthesis then adds no logic for that case, which block RAM leaves undefined (Yosys attribute `no_rw_check`). Every
     user says why it holds: tables and banks are written while no valid candidate reads them, and a FIFO's output
     is not valid in the cycle in which its word is written.
-
-    `fast` asks for LUT RAM up to a depth of `LUT_RAM_DEPTH`: block RAM takes most of a cycle to give its word.
     """
-    attributes: dict[str, int | str] = {"no_rw_check": 1}
-    if fast and depth <= LUT_RAM_DEPTH:
-        attributes["ram_style"] = "distributed"
-    return Memory(shape=shape, depth=depth, init=init, attrs=attributes)
+    return Memory(shape=shape, depth=depth, init=init, attrs={"no_rw_check": 1})

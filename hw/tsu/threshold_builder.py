@@ -55,9 +55,7 @@ class ThresholdBuilder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        m.submodules.weights = weights = exclusive_memory(
-            shape=unsigned(config.weight_bits), depth=config.k_max, fast=config.pipelined
-        )
+        m.submodules.weights = weights = exclusive_memory(shape=unsigned(config.weight_bits), depth=config.k_max)
         write, read = weights.write_port(), weights.read_port()
         m.d.comb += [
             write.en.eq(self.i_weight.valid),

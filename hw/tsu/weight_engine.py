@@ -77,9 +77,7 @@ class WeightEngine(wiring.Component):
 
     def _table(self, m: Module) -> Signal:
         """The table and its entry for the distance that enters the shifter now."""
-        m.submodules.table = table = exclusive_memory(
-            shape=unsigned(self._config.weight_bits), depth=TABLE_ENTRIES, fast=self._config.pipelined
-        )
+        m.submodules.table = table = exclusive_memory(shape=unsigned(self._config.weight_bits), depth=TABLE_ENTRIES)
         write, read = table.write_port(), table.read_port()
         m.d.comb += [
             write.en.eq(self.i_table.stb),

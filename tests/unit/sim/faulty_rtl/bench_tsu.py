@@ -22,7 +22,7 @@ BUGS = {
     ),
     "tail-weight-of-a-leaf": ("collector", "Mux(result.tail, tail_weight, result.weight)", "result.weight"),
     "equal-ids-pass": ("psi_checker", "entry.id <= last_id", "entry.id < last_id"),
-    "seed-holds-the-noise-back": ("command_decoder", "(index > 1) & ", "(index != 0) & "),
+    "seed-holds-the-noise-back": ("command_decoder", "(underway & self._is", "((index != 0) & self._is"),
     "refused-seed-restarts": ("loader", "self.restart_stb.eq(good)", "self.restart_stb.eq(1)"),
 }
 TOPLEVELS = {
