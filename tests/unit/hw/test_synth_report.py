@@ -185,7 +185,7 @@ SMALL = ("--set", "k_max=4", "--set", "weight_source=table", "--board", "ecp5-25
 def test_missed_clock_fails(fake_tools: Path) -> None:
     status, output = run_build(*SMALL)
     assert status == 1
-    assert "error: 99.47 MHz misses the constraint of 150 MHz" in output
+    assert "error: 99.47 MHz misses the constraint of 100 MHz" in output
     stored = SynthReport.from_json((fake_tools / "build/synth/ecp5-25f/report.json").read_text())
     assert (stored.config["k_max"], stored.bitstream_bytes, stored.meets_clock) == (4, 4, False)
 
