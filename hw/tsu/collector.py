@@ -51,14 +51,20 @@ class Collector(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes, beat = self._config.lanes, self.o_beat
-        job, active, left = self.i_job.payload, Signal(), Signal(COUNT_BITS)
+        # The next job waits here, so that the lanes need not wait for the draws of this one to leave.
+        waiting, job = Signal(), Signal(job_layout())
+        active, left = Signal(), Signal(COUNT_BITS)
         tag, bank = Signal.like(beat.tag), Signal()
         spread, tail_weight = Signal.like(beat.spread), Signal(self._config.total_bits)
         # The next beat, known from registers: lane of its first draw, lanes it takes, whether it is the last one.
         first, keep, ends = Signal(range(lanes)), Signal(lanes), Signal()
 
-        m.d.comb += self.i_job.ready.eq(~active)
-        begin = self.i_job.valid & ~active
+        begin = waiting & ~active
+        m.d.comb += self.i_job.ready.eq(~waiting)
+        with m.If(begin):
+            m.d.sync += waiting.eq(0)
+        with m.If(self.i_job.valid & self.i_job.ready):
+            m.d.sync += [waiting.eq(1), job.eq(self.i_job.payload)]
         send = Signal()
         missing = Cat(kept & ~result.valid for kept, result in zip(keep, self.i_result, strict=True))
         m.d.comb += send.eq(active & ~missing.any() & (~beat.valid | beat.ready))
