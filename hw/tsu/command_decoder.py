@@ -132,7 +132,7 @@ class CommandDecoder(wiring.Component):
                     self._seed_words(m, word)
         # Not from word 0 on: behind it the gate may hold the command back for draws, and those need noise.
         m.d.comb += self.seeding.eq((underway & self._is[Opcode.SEED]) | self.seed.stb)
-        self._verdict(m, taken, word)
+        self._verdict(m, taken)
         return m
 
     def _take_fields(self, m: Module, word: Signal, fields: dict[str, Field]) -> None:
@@ -187,7 +187,7 @@ class CommandDecoder(wiring.Component):
             self.seed_zero.eq((self.seed_zero & (self.index != 1)) | (zero_now & last_of_state)),
         ]
 
-    def _verdict(self, m: Module, taken: Signal, word: Signal) -> None:
+    def _verdict(self, m: Module, taken: Signal) -> None:
         """Judge opcode, version and length; registered, because nobody asks before the cycle after `end_stb`."""
         header, count = self.header, Signal(INDEX_BITS)
         expected = Signal(INDEX_BITS)

@@ -46,7 +46,7 @@ class Loader(wiring.Component):
     restart_stb : Out(1)                    new seeds: begin at lane 0 again
     busy : Out(1)                           a command is being taken or executed
     refused_stb : Out(1)                    a status other than OK was taken
-    Latency      from last word to job: k + `load_latency_cycles` at most
+    Latency      from last word to job: k and a constant of the configuration (bounded by the throughput bench)
     Golden       host.golden.exact.draft_law (weights, T, Z), docs/DESIGN_TSD.md section 3
     """
 
