@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 class SynthHarness(wiring.Component):
     """Carries every input of a core in through one pin and every output out through another.
 
-    Pins and core inputs are registered, and core outputs meet one XOR before a register, so that no path through
-    a pin bounds the clock. Each output bit enters a shift chain at its own place: equal bits cannot cancel, and
-    synthesis can remove nothing of the core. While an input stream waits for the core, the shift register stands still.
+    Pins, core inputs and core outputs are registered, so that no path through a pin bounds the clock. Each output
+    bit enters a shift chain at its own place: equal bits cannot cancel, and synthesis can remove nothing of the core.
+    While an input stream waits for the core, the shift register stands still.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class SynthHarness(wiring.Component):
     hold : In(1)        back-pressure on every output stream
     signature_bit : Out(1)   end of the chain: s[i] <= s[i-1] ^ output[i]
 
-    Latency      an output reaches `signature_bit` after 1 to `output_bits` cycles
+    Latency      an output reaches `signature_bit` after 2 to `output_bits` + 1 cycles
     Throughput   one transfer per cycle on every output stream while `hold` is low
     Reset        no input stream valid, chain zero
     """
@@ -97,7 +97,7 @@ class SynthHarness(wiring.Component):
         with m.If(shift_stb & ~Cat(valids).any()):
             m.d.sync += shift.eq(Cat(shift[1:], data_bit))
 
-        chain = Signal(self.output_bits)
-        m.d.sync += chain.eq(Cat(self._outputs.values()) ^ (chain << 1))
+        outputs, chain = Signal(self.output_bits), Signal(self.output_bits)
+        m.d.sync += [outputs.eq(Cat(self._outputs.values())), chain.eq(outputs ^ (chain << 1))]
         m.d.comb += self.signature_bit.eq(chain[-1])
         return m

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns noise words into accepted candidates."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,7 +38,7 @@ class CandidateFilter(wiring.Component):
         self._multiplier = PipelinedMultiplier(
             a_bits=config.tail_noise_bits, b_bits=config.id_bits, stages=config.multiply_stages
         )
-        self.latency_cycles = self._multiplier.latency_cycles + 1
+        self.latency_cycles = self._multiplier.latency_cycles + 1 + config.pipelined
         super().__init__(
             {
                 "valid": In(1),
@@ -58,26 +58,37 @@ class CandidateFilter(wiring.Component):
         m.submodules.multiplier = multiplier = self._multiplier
         m.d.comb += [multiplier.a.eq(self.tail_word), multiplier.b.eq(self.params.spread)]
 
-        m.submodules.reject_pbit = reject_pbit = PBit(width=config.uniform_bits)
-        m.submodules.tail_pbit = tail_pbit = PBit(width=config.uniform_bits)
+        split = int(config.pipelined)
+        m.submodules.reject_pbit = reject_pbit = PBit(width=config.uniform_bits, latency_cycles=split)
+        m.submodules.tail_pbit = tail_pbit = PBit(width=config.uniform_bits, latency_cycles=split)
         m.d.comb += [
             reject_pbit.value.eq(self.uniform),
             reject_pbit.threshold.eq(self.params.reject_threshold),
             tail_pbit.value.eq(self.uniform),
             tail_pbit.threshold.eq(self.params.tail_threshold),
         ]
+        # Uniform and verdicts on it travel beside the multiplier. With `split`, so does the verdict on the product.
         inside = self.valid
-        valid, over, tail, uniform = self.valid, reject_pbit.fires, tail_pbit.fires, self.uniform
-        for stage in range(multiplier.latency_cycles):
-            beside = [Signal.like(value, name=f"stage_{stage}") for value in (valid, over, tail, uniform)]
-            m.d.sync += [a.eq(b) for a, b in zip(beside, (valid, over, tail, uniform), strict=True)]
-            valid, over, tail, uniform = beside
+        valid, uniform, verdicts = self.valid, self.uniform, [reject_pbit.fires, tail_pbit.fires]
+        for stage in range(multiplier.latency_cycles + split):
+            moved = [valid, uniform, *(verdicts if stage >= split else [])]
+            beside = [Signal.like(value, name=f"stage_{stage}") for value in moved]
+            m.d.sync += [a.eq(b) for a, b in zip(beside, moved, strict=True)]
+            valid, uniform, *moved_verdicts = beside
+            verdicts = moved_verdicts or verdicts
             inside = inside | valid
+        over, tail = verdicts
 
-        low = multiplier.product[: config.tail_noise_bits]
-        index = multiplier.product[config.tail_noise_bits :]
+        low, index = Signal(config.tail_noise_bits), Signal(config.id_bits)
+        excluded, past_last, token = Signal(), Signal(), Signal(config.id_bits)
+        m.d.comb += Cat(low, index).eq(multiplier.product)
+        m.d["sync" if split else "comb"] += [
+            excluded.eq(low < self.params.tail_reject),
+            past_last.eq(~(index < self.params.rank_last)),
+            token.eq(index + 1),
+        ]
         accept = Signal()
-        m.d.comb += accept.eq(~over & (low >= self.params.tail_reject))
+        m.d.comb += accept.eq(~over & ~excluded)
         m.d.sync += self.reject_stb.eq(valid & ~accept)
         m.d.comb += self.busy.eq(inside | self.reject_stb)
         route = self.o.route
@@ -85,7 +96,7 @@ class CandidateFilter(wiring.Component):
             route.valid.eq(valid & accept),
             route.bank.eq(self.bank),
             route.tail.eq(tail),
-            route.past_last.eq(index >= self.params.rank_last),
-            self.o.value.eq(Mux(tail, index + 1, uniform)),
+            route.past_last.eq(past_last),
+            self.o.value.eq(Mux(tail, token, uniform)),
         ]
         return m

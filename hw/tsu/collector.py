@@ -74,8 +74,8 @@ class Collector(wiring.Component):
         many, many_after = Signal(), Signal()  # this beat, or the one behind it, is not the last
         m.d.comb += [
             size.eq(lanes - first),
-            many.eq(job.count > size),
-            many_after.eq(left > size + lanes),
+            many.eq(size < job.count),
+            many_after.eq(size + lanes < left),
             after.eq(left - size),
         ]
         with m.If(begin):

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Command words to fields, entries, table entries and seed words."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -49,6 +52,7 @@ class CommandDecoder(wiring.Component):
     i_command : In(stream(word, last))
     enable, gate : In(1)
     header : Out(header_layout)         fields of the command; complete from the cycle after its word
+    is_load, is_draw, is_table, is_seed : Out(1)      opcode, in this version; known together with it
     index : Out(12)                     words of the command looked at so far
     busy : Out(1)                       between the first word of a command and `end_stb`
     header_stb : Out(1)                 a LOAD header is complete
@@ -56,14 +60,13 @@ class CommandDecoder(wiring.Component):
     table : Out(stb, index, entry)
     seed : Out(stb, word), seeding : Out(1)
     seed_zero : Out(1)                  some stream's state was zero
-    end_stb : Out(1)                    the last word has come; the verdicts below are valid from the next cycle on
+    end_stb : Out(1)                    the last word has come; the verdicts below are valid three cycles later
     bad_opcode, bad_version, bad_length : Out(1)
     Throughput   one word per cycle
     """
 
     def __init__(self, *, config: TsuConfig) -> None:
         self._config = config
-        self._is = {code: Signal(name=f"is_{code.name.lower()}") for code in (Opcode.LOAD, Opcode.TABLE, Opcode.SEED)}
         self._word_zero, self._in_header = Signal(), Signal(init=1)
         entry = {name: field.width for name, field in ENTRY_FIELDS.items()}
         table = data.StructLayout({"stb": 1, "index": DISTANCE_BITS, "entry": config.weight_bits})
@@ -73,6 +76,10 @@ class CommandDecoder(wiring.Component):
                 "enable": In(1),
                 "gate": In(1),
                 "header": Out(header_layout(config)),
+                "is_load": Out(1),
+                "is_draw": Out(1),
+                "is_table": Out(1),
+                "is_seed": Out(1),
                 "index": Out(INDEX_BITS),
                 "busy": Out(1),
                 "header_stb": Out(1),
@@ -103,7 +110,13 @@ class CommandDecoder(wiring.Component):
         m.d.sync += [taken.eq(accept), word.eq(self.i_command.payload.data), last.eq(self.i_command.payload.last)]
         with m.If(accept):
             m.d.sync += started.eq(~self.i_command.payload.last)
-        m.d.sync += self._word_zero.eq(self.i_command.payload.data == 0)
+        # What a word would mean, known from registers when it is looked at.
+        offered = self.i_command.payload.data
+        ours = field_of_word(COMMON_FIELDS["version"], offered) == commands.COMMAND_VERSION
+        opcode = field_of_word(COMMON_FIELDS["opcode"], offered)
+        word_is = {code: Signal(name=f"word_is_{code.name.lower()}") for code in Opcode}
+        m.d.sync += self._word_zero.eq(offered == 0)
+        m.d.sync += [meant.eq(ours & (opcode == code)) for code, meant in word_is.items()]
         m.d.comb += self.busy.eq(started | taken)
         m.d.sync += [self.header_stb.eq(0), self.entry.stb.eq(0), self.table.stb.eq(0), self.seed.stb.eq(0)]
         m.d.sync += self.end_stb.eq(taken & last)
@@ -120,18 +133,16 @@ class CommandDecoder(wiring.Component):
             with m.If(self._in_header):
                 self._take_fields(m, word, COMMON_FIELDS)
             with m.If(first):  # a command of another version changes nothing
-                ours = field_of_word(COMMON_FIELDS["version"], word) == commands.COMMAND_VERSION
-                opcode = field_of_word(COMMON_FIELDS["opcode"], word)
-                m.d.sync += [flag.eq(ours & (opcode == code)) for code, flag in self._is.items()]
+                m.d.sync += [getattr(self, f"is_{code.name.lower()}").eq(meant) for code, meant in word_is.items()]
             with m.Else():
-                with m.If(self._is[Opcode.LOAD]):
+                with m.If(self.is_load):
                     self._load_words(m, word)
-                with m.If(self._is[Opcode.TABLE]):
+                with m.If(self.is_table):
                     self._table_words(m, word)
-                with m.If(self._is[Opcode.SEED]):
+                with m.If(self.is_seed):
                     self._seed_words(m, word)
         # Not from word 0 on: behind it the gate may hold the command back for draws, and those need noise.
-        m.d.comb += self.seeding.eq((underway & self._is[Opcode.SEED]) | self.seed.stb)
+        m.d.comb += self.seeding.eq((underway & self.is_seed) | self.seed.stb)
         self._verdict(m, taken)
         return m
 
@@ -188,23 +199,22 @@ class CommandDecoder(wiring.Component):
         ]
 
     def _verdict(self, m: Module, taken: Signal) -> None:
-        """Judge opcode, version and length; registered, because nobody asks before the cycle after `end_stb`."""
+        """Judge opcode, version and length; registered twice, because nobody asks before."""
         header, count = self.header, Signal(INDEX_BITS)
-        expected = Signal(INDEX_BITS)
-        known = Signal()
-        with m.Switch(header.opcode):
-            with m.Case(Opcode.LOAD):
-                m.d.comb += [known.eq(1), expected.eq(commands.LOAD_HEADER_WORDS + header.k)]
-            with m.Case(Opcode.DRAW):
-                m.d.comb += [known.eq(1), expected.eq(commands.DRAW_COMMAND_WORDS)]
-            with m.Case(Opcode.TABLE):
-                m.d.comb += [known.eq(1), expected.eq(commands.TABLE_COMMAND_WORDS)]
-            with m.Case(Opcode.SEED):
-                words = commands.seed_word_count(self._config.noise_streams, STATE_WORDS)
-                m.d.comb += [known.eq(1), expected.eq(words)]
+        expected, load_words = Signal(INDEX_BITS), Signal(INDEX_BITS)
+        m.d.sync += load_words.eq(commands.LOAD_HEADER_WORDS + header.k)
+        with m.If(self.is_load):
+            m.d.sync += expected.eq(load_words)
+        with m.Elif(self.is_draw):
+            m.d.sync += expected.eq(commands.DRAW_COMMAND_WORDS)
+        with m.Elif(self.is_table):
+            m.d.sync += expected.eq(commands.TABLE_COMMAND_WORDS)
+        with m.Else():
+            m.d.sync += expected.eq(commands.seed_word_count(self._config.noise_streams, STATE_WORDS))
         with m.If(taken):
             m.d.sync += count.eq(self.index + 1)
-        short_header = (header.opcode == Opcode.LOAD) & (count < commands.LOAD_HEADER_WORDS)
+        short_header = self.is_load & (count < commands.LOAD_HEADER_WORDS)
+        known = reduce(or_, (header.opcode == code for code in Opcode))
         m.d.sync += [
             self.bad_opcode.eq(~known),
             self.bad_version.eq(header.version != commands.COMMAND_VERSION),

@@ -1,82 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
 """FIFO whose writer counts the free places itself."""
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from collections.abc import Mapping
+
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.errors import check_power_of_two
 
+from .layouts import handshake_signature
 from .memories import exclusive_memory
 
 
 class CreditFifo(wiring.Component):
     """First in, first out, for a writer that holds one credit per free place and therefore never overflows it.
 
-    Without a level and without a full flag it is smaller than a general FIFO.
+    Without a level and without a full flag it is smaller than a general FIFO. Each field has a memory of its own.
 
     Parameters
     ----------
-    shape : StructLayout
+    fields : mapping of str to int
+        Names and widths.
     depth : int
         Places; a power of two. The writer must never have more than `depth` entries inside.
     block_ram : bool
         Whether the output register is that of a block RAM, whose address then depends on `o.ready`, or one behind an
         asynchronous memory, for which `o.ready` is a clock enable.
+    pipelined : bool
+        One register more behind that one; not together with `block_ram`.
 
     Members
     -------
-    write_stb : In(1), i : In(shape)
-    o : Out(stream(shape))
-    Latency      2 cycles from write_stb to o.valid
+    write_stb : In(1), i : In(fields)
+    o : Out(fields, valid, ready)
+    Latency      `latency_cycles` from write_stb to o.valid: 2, or 3 if `pipelined`
     Throughput   one entry in and one out per cycle
     Raises       SpecError: depth
     """
 
-    LATENCY_CYCLES = 2
-
-    def __init__(self, *, shape: data.StructLayout, depth: int, block_ram: bool = False) -> None:
+    def __init__(
+        self, *, fields: Mapping[str, int], depth: int, block_ram: bool = False, pipelined: bool = False
+    ) -> None:
         self._depth = check_power_of_two("depth", depth, 2, 1 << 16)
-        self._shape = shape
+        self._fields = dict(fields)
         self._block_ram = block_ram
-        super().__init__({"write_stb": In(1), "i": In(shape), "o": Out(stream.Signature(shape))})
+        self._pipelined = pipelined
+        self.latency_cycles = 2 + pipelined
+        super().__init__(
+            {
+                "write_stb": In(1),
+                "i": In(wiring.Signature({name: Out(width) for name, width in self._fields.items()})),
+                "o": Out(handshake_signature(self._fields)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = exclusive_memory(shape=self._shape, depth=self._depth)
-        write = memory.write_port()
         # One bit more than an address: equal pointers mean empty.
         written, taken = Signal(range(2 * self._depth)), Signal(range(2 * self._depth))
-        m.d.comb += [write.en.eq(self.write_stb), write.addr.eq(written), write.data.eq(self.i)]
-        m.d.sync += written.eq(written + self.write_stb)
+        with m.If(self.write_stb):
+            m.d.sync += written.eq(written + 1)
         if self._block_ram:
-            self._read_block(m, memory, written, taken)
+            address, loads = self._block_pointers(m, written, taken), []
         else:
-            self._read_asynchronously(m, memory, written, taken)
+            address, loads = self._register_pointers(m, written, taken)
+        for name, width in self._fields.items():
+            memory: Memory = exclusive_memory(shape=unsigned(width), depth=self._depth)
+            m.submodules[name] = memory
+            write = memory.write_port()
+            m.d.comb += [
+                write.en.eq(self.write_stb),
+                write.addr.eq(written),
+                write.data.eq(getattr(self.i, name)),
+            ]
+            read = memory.read_port(domain="sync" if self._block_ram else "comb")
+            m.d.comb += read.addr.eq(address)
+            value = read.data
+            for index, load in enumerate(loads):
+                register = Signal(width, name=f"{name}_{index}", reset_less=True)
+                with m.If(load):
+                    m.d.sync += register.eq(value)
+                value = register
+            m.d.comb += getattr(self.o, name).eq(value)
         return m
 
-    def _read_asynchronously(self, m: Module, memory: Memory, written: Signal, taken: Signal) -> None:
-        """`taken` counts what has gone to the output register."""
-        read = memory.read_port(domain="comb")
-        load = (written != taken) & (~self.o.valid | self.o.ready)
-        m.d.comb += read.addr.eq(taken)
-        m.d.sync += [
-            self.o.valid.eq((written != taken) | (self.o.valid & ~self.o.ready)),
-            taken.eq(taken + load),
-        ]
-        with m.If(load):
-            m.d.sync += self.o.payload.eq(read.data)
+    def _register_pointers(self, m: Module, written: Signal, taken: Signal) -> tuple[Value, list[Signal]]:
+        """Read address, and when each output register loads; `taken` counts what has gone to the first of them."""
+        loads: list[Signal] = []
+        count = 1 + self._pipelined
+        valids = [Signal(name=f"valid_{index}") for index in range(count - 1)] + [self.o.valid]
+        present = [written != taken, *valids[:-1]]
+        for index in reversed(range(count)):
+            load = Signal(name=f"load_{index}")
+            ahead = self.o.ready if index == count - 1 else loads[0]
+            m.d.comb += load.eq(~valids[index] | ahead)
+            with m.If(load):
+                m.d.sync += valids[index].eq(present[index])
+            loads.insert(0, load)
+        with m.If(loads[0] & present[0]):
+            m.d.sync += taken.eq(taken + 1)
+        return taken, loads
 
-    def _read_block(self, m: Module, memory: Memory, written: Signal, taken: Signal) -> None:
-        """`taken` counts what has left; `following` is taken + 1."""
-        read = memory.read_port()
+    def _block_pointers(self, m: Module, written: Signal, taken: Signal) -> Value:
+        """Read address of every cycle; `taken` counts what has left, `following` is taken + 1."""
         following, pop = Signal.like(taken, init=1), Signal()
-        m.d.comb += [
-            pop.eq(self.o.valid & self.o.ready),
-            read.addr.eq(Mux(pop, following, taken)),
-            self.o.payload.eq(read.data),
-        ]
+        m.d.comb += pop.eq(self.o.valid & self.o.ready)
         m.d.sync += self.o.valid.eq(Mux(pop, written != following, written != taken))
         with m.If(pop):
             m.d.sync += [taken.eq(following), following.eq(following + 1)]
+        return Mux(pop, following, taken)

@@ -25,7 +25,7 @@ class Exp2Unit(wiring.Component):
     distance : In(8)      code distance d
     ratio : In(50)        a = scale / (tau ln 2), UQ6.44, stable
     mantissa : Out(51)    UQ1.50, in (1/2, 1]
-    exponent : Out(14)    integer part of d a
+    exponent : Out(14)    integer part of d a, one cycle before the mantissa
     Latency      `latency_cycles`
     Throughput   one distance per cycle
     Golden       hw.spec.exp2.exp2_mantissa (same integers), mpmath (4e-11)
@@ -60,7 +60,7 @@ class Exp2Unit(wiring.Component):
 
         def delay(value: object, cycles: int, name: str) -> object:
             for index in range(cycles):
-                register = Signal(len(value), name=f"{name}_{index}")
+                register = Signal(len(value), name=f"{name}_{index}", reset_less=True)
                 m.d.sync += register.eq(value)
                 value = register
             return value
@@ -89,5 +89,5 @@ class Exp2Unit(wiring.Component):
         m.d.sync += slope.eq(delay(c1, to_slope, "c1") - (bend >> exp2.CURVE_SHIFT))
         drop = multiply(self._drop, slope, delay(y_read, to_slope + 1, "y_slope"))
         m.d.sync += self.mantissa.eq(delay(c0, to_mantissa, "c0") - (drop >> exp2.SLOPE_SHIFT))
-        m.d.comb += self.exponent.eq(delay(x[exp2.RATIO_FRACTION_BITS :], to_mantissa + 3, "exponent"))
+        m.d.comb += self.exponent.eq(delay(x[exp2.RATIO_FRACTION_BITS :], to_mantissa + 2, "exponent"))
         return m

@@ -11,17 +11,18 @@ from hw.spec.noise import WORD_BITS
 from .candidate_filter import CandidateFilter
 from .credit_fifo import CreditFifo
 from .layouts import (
-    COUNT_BITS,
     leaf_write_signature,
     members,
     params_signature,
     registered,
+    result_fields,
     result_signature,
     start_layout,
     ticket_layout,
     tree_write_signature,
 )
 from .leaf_lookup import LeafLookup
+from .owed_counter import OwedCounter
 from .pbit_tree import PBitTree
 
 
@@ -29,9 +30,9 @@ class Lane(wiring.Component):
     """Draws exactly the number of tokens it was asked for, one per cycle, and consumes no noise beyond them.
 
     The pipeline runs freely; credits keep it exact. A noise word is taken only while a draw is still owed
-    (`owed`) and the ticket FIFO has room (`room`); a rejected candidate gives both back. Hence no candidate is ever
+    (`owed`) and the result FIFO has room (`room`); a rejected candidate gives both back. Hence no candidate is ever
     thrown away, and the stream does not depend on how draws are batched or stalled. Behind the tree, a tail draw
-    becomes its token r + #{i : id_i - i <= r}; a head draw waits in the FIFO as its leaf and is looked up last.
+    becomes its token r + #{i : id_i - i <= r}, and a head draw's leaf is looked up.
 
     Parameters
     ----------
@@ -57,13 +58,19 @@ class Lane(wiring.Component):
         self._filter = CandidateFilter(config=config)
         self._tree = PBitTree(config=config, load_domain=load_domain)
         self._leaves = LeafLookup(config=config, load_domain=load_domain)
-        to_fifo = 1 + self._filter.latency_cycles + self._tree.latency_cycles + 1
-        # A credit is away for the pipeline, the FIFO and its way back; the last place is never used. Where a beat
+        to_fifo = 1 + self._filter.latency_cycles + self._tree.latency_cycles + 1 + self._leaves.latency_cycles
+        # A credit is away for the pipeline, the FIFO and its way back; the last place may stay empty. Where a beat
         # waits for other lanes, some more places keep this one busy meanwhile.
         waiting = 8 if config.lanes > 1 else 0
-        self.fifo_depth = 1 << ceil_log2(to_fifo + CreditFifo.LATENCY_CYCLES + 4 + waiting)
-        self._tickets = CreditFifo(shape=ticket_layout(config), depth=self.fifo_depth, block_ram=config.block_ram)
-        self.latency_cycles = to_fifo + 2 + self._leaves.latency_cycles
+        in_fifo = 3 if config.pipelined else 2
+        self.fifo_depth = 1 << ceil_log2(to_fifo + in_fifo + 4 + waiting)
+        self._results = CreditFifo(
+            fields=result_fields(config),
+            depth=self.fifo_depth,
+            block_ram=config.block_ram,
+            pipelined=config.pipelined,
+        )
+        self.latency_cycles = to_fifo + self._results.latency_cycles
         super().__init__(
             {
                 "i_words": In(stream.Signature(config.noise_words * WORD_BITS)),
@@ -81,67 +88,65 @@ class Lane(wiring.Component):
         m.submodules.filter = self._filter
         m.submodules.tree = self._tree
         m.submodules.leaves = self._leaves
-        m.submodules.tickets = tickets = self._tickets
+        m.submodules.results = results = self._results
         # The loader's writes are broadcast to all lanes; registered here, each lane decodes its own copy.
         domain = self._load_domain
         connect(m, registered(m, self.i_tree_write, name="tree_write", domain=domain), self._tree.i_write)
         connect(m, registered(m, self.i_leaf_write, name="leaf_write", domain=domain), self._leaves.i_write)
         connect(m, self._filter.o, self._tree.i)
         self._issue(m)
-        self._write_ticket(m)
-        connect(m, tickets.o, self._leaves.i_ticket)
-        connect(m, self._leaves.o_result, wiring.flipped(self.o_result))
+        m.d.comb += [self._leaves.i_ticket.eq(self._ticket(m)), results.write_stb.eq(self._leaves.o_stb)]
+        connect(m, self._leaves.o, results.i)
+        connect(m, results.o, wiring.flipped(self.o_result))
         return m
 
     def _issue(self, m: Module) -> None:
         """Take noise words against credits; settle the credits when the filter has decided."""
         config, candidates = self._config, self._filter
-        # `owes` says owed != 0 and `has_room` implies room != 0; both are known from registers when a cycle begins.
-        owed, owes = Signal(COUNT_BITS), Signal()
-        room, has_room = Signal(range(self.fifo_depth + 1), init=self.fifo_depth), Signal(init=1)
+        # Whether a word may be taken is known from a register when a cycle begins.
+        m.submodules.owed = owed = OwedCounter()
+        start, rejected = self.start, candidates.reject_stb
+        room = Signal(range(self.fifo_depth + 1), init=self.fifo_depth)
         issue = Signal()
         m.d.comb += [
-            self.i_words.ready.eq(owes & has_room),
             issue.eq(self.i_words.ready & self.i_words.valid),
-            self.idle.eq(~owes & ~candidates.busy),
+            self.idle.eq(~owed.owes & ~candidates.busy),
+            owed.start_stb.eq(start.stb),
+            owed.count.eq(start.count),
+            owed.some.eq(start.some),
+            owed.issue.eq(issue),
+            owed.returned.eq(rejected),
         ]
         words, uniform_bits = self.i_words.payload, config.uniform_bits
         m.d.sync += [
             candidates.valid.eq(issue),
             candidates.uniform.eq(words[:uniform_bits]),
             candidates.tail_word.eq(words[uniform_bits : uniform_bits + config.tail_noise_bits]),
-        ]
-        # One expression for each register: simulators evaluate it in place.
-        start, rejected = self.start, candidates.reject_stb
-        stays = issue == rejected
-        moved = Mux(stays, owed, Mux(issue, owed - 1, owed + 1))
-        m.d.sync += [
-            owed.eq(Mux(start.stb, start.count, moved)),
-            owes.eq(Mux(start.stb, start.count != 0, Mux(stays, owes, rejected | (owed != 1)))),
             candidates.bank.eq(Mux(start.stb, start.bank, candidates.bank)),
         ]
-        with m.If(start.stb & start.fresh):
+        with m.If(start.fresh):
             m.d.sync += [
                 own.eq(given)
                 for (_, own), (_, given) in zip(members(candidates.params), members(self.params), strict=True)
             ]
 
+        # late: keeps the stall out of the credits
         pop = Signal()
         m.d.sync += [
-            pop.eq(self._tickets.o.valid & self._tickets.o.ready),  # late: keeps the stall out of the credits
+            pop.eq(self._results.o.valid & self._results.o.ready),
             room.eq(room + pop + rejected - issue),
-            has_room.eq(room > 1),  # whatever this cycle does, one place is left in the next
+            # With more than one place left, whatever this cycle does, one is left in the next.
+            self.i_words.ready.eq(owed.owes_next & (room > 1)),
         ]
 
-    def _write_ticket(self, m: Module) -> None:
+    def _ticket(self, m: Module) -> Signal:
         """Leaf of a head draw, or token of a tail draw: value - 1 + path, plus one where r is past the last id."""
         route, value = self._tree.o.route, self._tree.o.value[: self._config.id_bits]
         ticket = Signal(ticket_layout(self._config))
-        valid = Signal()
         m.d.sync += [
-            valid.eq(route.valid),
+            ticket.valid.eq(route.valid),
             ticket.bank.eq(route.bank),
             ticket.tail.eq(route.tail),
             ticket.index.eq(Mux(route.tail, value + route.path - ~route.past_last, route.path)),
         ]
-        m.d.comb += [self._tickets.i.eq(ticket), self._tickets.write_stb.eq(valid)]
+        return ticket

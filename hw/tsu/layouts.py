@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shapes of the words that travel between the TSU's components. Widths follow from `TsuConfig`."""
 
+from collections.abc import Mapping
+
 from amaranth.hdl import Module, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -33,23 +35,22 @@ def status_layout() -> data.StructLayout:
 
 def ticket_layout(config: TsuConfig) -> data.StructLayout:
     """What the tree found: the leaf of a head draw in `index`, or the token of a tail draw."""
-    return data.StructLayout({"bank": 1, "tail": 1, "index": config.id_bits})
+    return data.StructLayout({"valid": 1, "bank": 1, "tail": 1, "index": config.id_bits})
+
+
+def handshake_signature(fields: Mapping[str, int]) -> wiring.Signature:
+    """A stream whose payload is separate members: simulators handle signals of up to 64 bits fastest."""
+    return wiring.Signature({name: Out(width) for name, width in fields.items()} | {"valid": Out(1), "ready": In(1)})
+
+
+def result_fields(config: TsuConfig) -> dict[str, int]:
+    """One draw inside a lane; the weight of a tail token is filled in by the collector."""
+    return {"token": config.id_bits, "weight": config.weight_bits, "tail": 1}
 
 
 def result_signature(config: TsuConfig) -> wiring.Signature:
-    """One draw as a lane hands it over; the weight of a tail token is filled in by the collector.
-
-    Separate members with a handshake of their own: simulators handle signals of up to 64 bits fastest.
-    """
-    return wiring.Signature(
-        {
-            "token": Out(config.id_bits),
-            "weight": Out(config.weight_bits),
-            "tail": Out(1),
-            "valid": Out(1),
-            "ready": In(1),
-        }
-    )
+    """One draw as a lane hands it over."""
+    return handshake_signature(result_fields(config))
 
 
 def draw_layout(config: TsuConfig) -> data.StructLayout:
@@ -96,8 +97,8 @@ def job_layout() -> data.StructLayout:
 
 
 def start_layout() -> data.StructLayout:
-    """A lane's share of a job."""
-    return data.StructLayout({"stb": 1, "bank": 1, "fresh": 1, "count": COUNT_BITS})
+    """A lane's share of a job, and whether it is not empty; `fresh` only with `stb`: copy the parameters."""
+    return data.StructLayout({"stb": 1, "bank": 1, "fresh": 1, "some": 1, "count": COUNT_BITS})
 
 
 def params_signature(config: TsuConfig) -> wiring.Signature:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leaf to token id and weight."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
-from .layouts import leaf_write_signature, result_signature, ticket_layout
+from .layouts import leaf_write_signature, result_fields, ticket_layout
 from .memories import exclusive_memory
 
 
@@ -22,9 +22,9 @@ class LeafLookup(wiring.Component):
 
     Members
     -------
-    i_ticket : In(stream(ticket))
+    i_ticket : In(ticket_layout)
     i_write : In(leaf_write)
-    o_result : Out(result)      weight is meaningless where `tail` is set
+    o : Out(token, weight, tail), o_stb : Out(1)      weight is meaningless where `tail` is set
     Latency      `latency_cycles`
     Throughput   one ticket per cycle
     """
@@ -35,9 +35,10 @@ class LeafLookup(wiring.Component):
         self.latency_cycles = 2 if config.pipelined else 1
         super().__init__(
             {
-                "i_ticket": In(stream.Signature(ticket_layout(config))),
+                "i_ticket": In(ticket_layout(config)),
                 "i_write": In(leaf_write_signature(config)),
-                "o_result": Out(result_signature(config)),
+                "o": Out(wiring.Signature({name: Out(width) for name, width in result_fields(config).items()})),
+                "o_stb": Out(1),
             }
         )
 
@@ -56,34 +57,30 @@ class LeafLookup(wiring.Component):
             write_weight.data.eq(write.weight),
         ]
 
-        read_id, read_weight = ids.read_port(), weights.read_port()
-        ticket = self.i_ticket.payload
-        advance, valid, tail, token = Signal(), Signal(), Signal(), Signal(config.id_bits)
-        address = Cat(ticket.index[: config.depth], ticket.bank)
+        ticket, address = self.i_ticket, Signal(config.depth + 1)
+        m.d.comb += address.eq(Cat(self.i_ticket.index[: config.depth], self.i_ticket.bank))
+        found = []
+        for memory in (ids, weights):
+            read = memory.read_port()
+            m.d.comb += read.addr.eq(address)
+            found.append(read.data)
+        beside = [ticket.valid, ticket.tail, ticket.index]
+        for stage in range(self.latency_cycles):
+            beside = [self._registered(m, value, f"beside_{stage}") for value in beside]
+            if stage > 0:  # a block RAM's own output register
+                found = [self._registered(m, value, f"found_{stage}") for value in found]
+        valid, tail, token = beside
+        id_, weight = found
         m.d.comb += [
-            self.i_ticket.ready.eq(advance),
-            read_id.en.eq(advance),
-            read_id.addr.eq(address),
-            read_weight.en.eq(advance),
-            read_weight.addr.eq(address),
-        ]
-        with m.If(advance):
-            m.d.sync += [valid.eq(self.i_ticket.valid), tail.eq(ticket.tail), token.eq(ticket.index)]
-        result = self.o_result
-        id_, weight = read_id.data, read_weight.data
-        if self.latency_cycles == 1:
-            m.d.comb += advance.eq(~valid | result.ready)
-        else:  # registers right behind the memories
-            behind = [Signal.like(value, name="behind") for value in (valid, tail, token, id_, weight)]
-            moves = ~behind[0] | result.ready
-            with m.If(moves):
-                m.d.sync += [a.eq(b) for a, b in zip(behind, (valid, tail, token, id_, weight), strict=True)]
-            m.d.comb += advance.eq(~valid | moves)
-            valid, tail, token, id_, weight = behind
-        m.d.comb += [
-            result.valid.eq(valid),
-            result.tail.eq(tail),
-            result.token.eq(Mux(tail, token, id_)),
-            result.weight.eq(weight),
+            self.o_stb.eq(valid),
+            self.o.tail.eq(tail),
+            self.o.token.eq(Mux(tail, token, id_)),
+            self.o.weight.eq(weight),
         ]
         return m
+
+    @staticmethod
+    def _registered(m: Module, value: Value, name: str) -> Signal:
+        register = Signal(len(value), name=name, reset_less=len(value) > 1)
+        m.d.sync += register.eq(value)
+        return register

@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec import exp2
-from hw.spec.commands import Opcode, Status, WeightMode
+from hw.spec.commands import Status, WeightMode
 from hw.spec.config import TsuConfig
 
 from .command_decoder import CommandDecoder
@@ -80,15 +80,23 @@ class Loader(wiring.Component):
         m.submodules.weights = self._weights
         m.submodules.builder = builder = ThresholdBuilder(config=config)
         m.submodules.scale_divider = scale_divider = SerialDivider(
-            width=config.total_bits, quotient_bits=config.scale_bits
+            width=config.total_bits, quotient_bits=config.scale_bits, step_cycles=2 if config.pipelined else 1
         )
-        m.submodules.tail_divider = tail_divider = SerialDivider(width=config.id_bits, quotient_bits=1)
+        m.submodules.tail_divider = tail_divider = SerialDivider(width=config.id_bits, quotient_bits=1, step_cycles=1)
         header = decoder.header
 
         bank, psi_loaded, seeded = Signal(), Signal(), Signal(init=1)  # reset state: the streams of seed 0
-        table_loaded, code, fresh = Signal(), Signal(Status), Signal()
-        is_load = header.opcode == Opcode.LOAD
-        draws = header.count != 0
+        table_loaded, fresh = Signal(), Signal()
+        draws = Signal()
+        # Each of these is valid from its state on, and stays so until the next command is taken.
+        verdict = Signal(Status)  # JUDGE
+        good, reports_total = Signal(), Signal()  # ACT, RESPOND
+        m.d.sync += [
+            draws.eq(header.count != 0),
+            verdict.eq(self._judge(m, decoder, checker, psi_loaded=psi_loaded, unseeded=draws & ~seeded)),
+            good.eq(verdict == Status.OK),
+            reports_total.eq(good & (decoder.is_load | decoder.is_draw)),
+        ]
 
         load_blocked, seed_blocked = Signal(), Signal()
         m.d.sync += [
@@ -96,7 +104,7 @@ class Loader(wiring.Component):
             load_blocked.eq(self.bank_in_use.bit_select(~bank, 1) | self.params_in_use),
             seed_blocked.eq(self.bank_in_use.any()),
             decoder.gate.eq(
-                (decoder.index != 0) & ~(is_load & load_blocked) & ~((header.opcode == Opcode.SEED) & seed_blocked)
+                (decoder.index != 0) & ~(decoder.is_load & load_blocked) & ~(decoder.is_seed & seed_blocked)
             ),
         ]
         m.d.comb += [
@@ -115,7 +123,7 @@ class Loader(wiring.Component):
 
         # 2**tail_noise_bits mod n, computed while the entries arrive.
         m.d.comb += [
-            tail_divider.start_stb.eq(decoder.header_stb & (checker.spread > 1)),
+            tail_divider.start_stb.eq(decoder.header_stb),
             tail_divider.divisor.eq(checker.spread),
             tail_divider.first.eq(1),
             tail_divider.steps.eq(config.tail_noise_bits),
@@ -136,35 +144,34 @@ class Loader(wiring.Component):
                     m.next = "DRAIN"
             with m.State("DRAIN"):
                 with m.If(~weights_pending):
-                    m.next = "CHECK"
-            with m.State("CHECK"):  # decoder and checker register their verdicts
-                m.next = "JUDGE"
-            with m.State("JUDGE"):
-                m.d.sync += code.eq(self._judge(m, decoder, checker, psi_loaded=psi_loaded, unseeded=draws & ~seeded))
-                m.next = "ACT"
+                    m.next = "TOTAL"
+            with m.State("TOTAL"):  # Z is complete: c is computed, and trees are filled up, while Z is being judged
+                m.d.comb += [
+                    scale_divider.start_stb.eq(1),
+                    # A LOAD of one word is not held back by the gate: its bank may still be in use.
+                    builder.fill_stb.eq(decoder.is_load & ~load_blocked),
+                ]
+                m.next = "BOUNDS"
+            # Registers of decoder, checker and verdict, one after the other.
+            for state, following in (("BOUNDS", "FLAGS"), ("FLAGS", "CODE"), ("CODE", "JUDGE"), ("JUDGE", "ACT")):
+                with m.State(state):
+                    m.next = following
             with m.State("ACT"):
-                good = code == Status.OK
                 m.next = "RESPOND"
-                with m.If((code != Status.BAD_OPCODE) & (code != Status.BAD_VERSION)):
-                    with m.Switch(header.opcode):
-                        with m.Case(Opcode.SEED):
-                            # Not when refused: a SEED of one word is answered while draws are still being made.
-                            m.d.comb += self.restart_stb.eq(good)
-                            m.d.sync += seeded.eq(good)
-                        with m.Case(Opcode.TABLE):
-                            m.d.sync += table_loaded.eq(good)
-                        with m.Case(Opcode.LOAD):
-                            m.d.sync += psi_loaded.eq(0)
-                            with m.If(good):
-                                m.next = "START"
-                        with m.Case(Opcode.DRAW):
-                            with m.If(good & draws):
-                                m.next = "QUEUE"
-            with m.State("START"):
-                m.d.comb += scale_divider.start_stb.eq(1)
-                m.next = "DIVIDE"
+                with m.If(decoder.is_seed):
+                    # Not when refused: a SEED of one word is answered while draws are still being made.
+                    m.d.comb += self.restart_stb.eq(good)
+                    m.d.sync += seeded.eq(good)
+                with m.If(decoder.is_table):
+                    m.d.sync += table_loaded.eq(good)
+                with m.If(decoder.is_load):
+                    m.d.sync += psi_loaded.eq(0)
+                    with m.If(good):
+                        m.next = "DIVIDE"
+                with m.If(decoder.is_draw & good & draws):
+                    m.next = "QUEUE"
             with m.State("DIVIDE"):
-                with m.If(~scale_divider.busy):
+                with m.If(~scale_divider.busy & ~builder.busy):
                     m.d.comb += builder.start_stb.eq(1)
                     m.next = "BUILD"
             with m.State("BUILD"):
@@ -176,20 +183,20 @@ class Loader(wiring.Component):
             with m.State("QUEUE"):
                 m.d.comb += self.o_job.valid.eq(1)
                 with m.If(self.o_job.ready):
-                    m.d.sync += fresh.eq(0)
                     m.next = "RESPOND"
             with m.State("RESPOND"):
                 m.d.comb += self.o_status.valid.eq(1)
+                with m.If(reports_total & draws):  # a job went out
+                    m.d.sync += fresh.eq(0)
                 with m.If(self.o_status.ready):
-                    m.d.comb += self.refused_stb.eq(code != Status.OK)
+                    m.d.comb += self.refused_stb.eq(~good)
                     m.next = "RECEIVE"
 
-        reports_total = (code == Status.OK) & (is_load | (header.opcode == Opcode.DRAW))
         m.d.comb += [
             self.params.reject_threshold.eq(builder.reject_threshold),
             self.params.tail_threshold.eq(builder.tail_threshold),
             self.params.spread.eq(checker.spread),
-            self.params.tail_reject.eq(Mux(checker.spread > 1, tail_divider.remainder, 0)),
+            self.params.tail_reject.eq(Mux(checker.has_choice, tail_divider.remainder, 0)),
             self.params.rank_last.eq(checker.rank),
             self.params.tail_weight.eq(header.tail_weight),
             self.o_job.payload.bank.eq(bank),
@@ -198,7 +205,7 @@ class Loader(wiring.Component):
             self.o_job.payload.tag.eq(header.tag),
             self.o_status.payload.tag.eq(header.tag),
             self.o_status.payload.opcode.eq(header.opcode),
-            self.o_status.payload.code.eq(code),
+            self.o_status.payload.code.eq(verdict),
             self.o_status.payload.total.eq(Mux(reports_total, checker.total, 0)),
         ]
         return m
@@ -207,15 +214,14 @@ class Loader(wiring.Component):
         self, m: Module, decoder: CommandDecoder, checker: PsiChecker, *, psi_loaded: Signal, unseeded: Signal
     ) -> Signal:
         """The first rule that the command breaks, in the order of hw.spec.commands."""
-        opcode = decoder.header.opcode
-        is_load, is_draw = opcode == Opcode.LOAD, opcode == Opcode.DRAW
+        is_load, is_draw = decoder.is_load, decoder.is_draw
         verdicts = (
             (decoder.bad_opcode, Status.BAD_OPCODE),
             (decoder.bad_version, Status.BAD_VERSION),
             (decoder.bad_length, Status.BAD_LENGTH),
             (is_load & (checker.code != Status.OK), checker.code),
-            ((opcode == Opcode.TABLE) & int(not self._config.has_table), Status.BAD_MODE),
-            ((opcode == Opcode.SEED) & decoder.seed_zero, Status.BAD_SEED),
+            (decoder.is_table & int(not self._config.has_table), Status.BAD_MODE),
+            (decoder.is_seed & decoder.seed_zero, Status.BAD_SEED),
             (is_draw & ~psi_loaded, Status.NO_PSI),
             ((is_load | is_draw) & unseeded, Status.NO_SEED),
         )

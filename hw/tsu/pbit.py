@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The p-bit."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,23 +11,41 @@ class PBit(wiring.Component):
 
     `fires` is 1 with probability (2**width - 1 - threshold) / 2**width when `value` is a uniform integer.
 
+    Written with `<`: that is one carry chain. To `>`, Yosys adds a tree of LUTs that looks for equality, costs as much
+    again and comes later than the chain. The other wide comparisons of the TSU follow suit.
+
     Parameters
     ----------
     width : int
         Width of noise word and threshold.
+    latency_cycles : int
+        0: combinational. 1: both halves of the words are compared by themselves and registered; `fires` is one LUT away
+        from these registers.
 
     Members
     -------
     value : In(width)        noise word
     threshold : In(width)    largest value that does not fire
     fires : Out(1)           value > threshold
-    Latency      combinational
     """
 
-    def __init__(self, *, width: int) -> None:
+    def __init__(self, *, width: int, latency_cycles: int = 0) -> None:
+        self._latency_cycles = latency_cycles
         super().__init__({"value": In(width), "threshold": In(width), "fires": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.comb += self.fires.eq(self.value > self.threshold)
+        if self._latency_cycles == 0:
+            m.d.comb += self.fires.eq(self.threshold < self.value)
+            return m
+        half = len(self.value) // 2
+        value_low, value_high = self.value[:half], self.value[half:]
+        threshold_low, threshold_high = self.threshold[:half], self.threshold[half:]
+        low_above, high_above, high_below = Signal(), Signal(), Signal()
+        m.d.sync += [
+            low_above.eq(threshold_low < value_low),
+            high_above.eq(threshold_high < value_high),
+            high_below.eq(value_high < threshold_high),
+        ]
+        m.d.comb += self.fires.eq(high_above | (low_above & ~high_below))
         return m

@@ -69,12 +69,17 @@ class PBitLevel(wiring.Component):
         if not asynchronous:
             at_pbit = registered(m, self.i, name="at_memory")
         if config.level_stages == 3:
-            threshold = Signal(config.uniform_bits)
+            threshold = Signal(config.uniform_bits, reset_less=True)  # a block RAM's own output register
             m.d.sync += threshold.eq(read.data)
             at_pbit = registered(m, at_pbit, name="at_threshold")
 
-        m.submodules.pbit = pbit = PBit(width=config.uniform_bits)
+        split = config.level_stages == 3
+        m.submodules.pbit = pbit = PBit(width=config.uniform_bits, latency_cycles=int(split))
         m.d.comb += [pbit.value.eq(at_pbit.value), pbit.threshold.eq(threshold)]
-        domain = "sync" if asynchronous or config.level_stages >= 2 else "comb"
-        m.d[domain] += [self.o.value.eq(at_pbit.value), self.o.route.eq(Cat(pbit.fires, at_pbit.route))]
+        if split:
+            behind = registered(m, at_pbit, name="behind_pbit")
+            m.d.comb += [self.o.value.eq(behind.value), self.o.route.eq(Cat(pbit.fires, behind.route))]
+        else:
+            domain = "sync" if asynchronous or config.level_stages == 2 else "comb"
+            m.d[domain] += [self.o.value.eq(at_pbit.value), self.o.route.eq(Cat(pbit.fires, at_pbit.route))]
         return m

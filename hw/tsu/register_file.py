@@ -33,8 +33,9 @@ class RegisterFile(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        refused = Signal(32)
-        with m.If(self.refused_stb & ~refused.all()):
+        refused, counts = Signal(32), Signal()
+        m.d.sync += counts.eq(self.refused_stb)
+        with m.If(counts & ~refused.all()):
             m.d.sync += refused.eq(refused + 1)
         live = {"REFUSED_COUNT": refused, "NOISE_LOCKUP": self.locked_up[:32]}
         values = constant_values(self._config) | live

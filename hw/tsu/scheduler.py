@@ -32,8 +32,8 @@ class Scheduler(wiring.Component):
     copied_stb : In(1)                 the collector has copied the parameters of a fresh job (the lanes did before)
     done_stb, done_bank : In           from the collector: the last beat of a job has left
     restart_stb : In(1)                begin at lane 0 again (only while no bank is in use)
-    bank_in_use : Out(2)               a job of that bank is waiting, running or being collected
-    params_in_use : Out(1)             a fresh job has not been copied everywhere
+    bank_in_use : Out(2)               a job of that bank is waiting, running or being collected; one cycle late
+    params_in_use : Out(1)             a fresh job has not been copied everywhere; begins one cycle late
     Latency      2 cycles from i_job to start
     """
 
@@ -80,12 +80,13 @@ class Scheduler(wiring.Component):
         for lane, start in enumerate(self.start):
             offset = Signal(range(lanes), name=f"offset_{lane}")
             m.d.comb += offset.eq(lane - first)
-            m.d.sync += start.stb.eq(starting)
+            m.d.sync += [start.stb.eq(starting), start.fresh.eq(starting & job.fresh)]
             with m.If(starting):
+                whole, one_more = job.count >> lane_bits, offset < job.count[:lane_bits]
                 m.d.sync += [
                     start.bank.eq(job.bank),
-                    start.fresh.eq(job.fresh),
-                    start.count.eq((job.count >> lane_bits) + (offset < job.count[:lane_bits])),
+                    start.some.eq(whole.any() | one_more),
+                    start.count.eq(whole + one_more),
                 ]
         self._count_banks(m, accepted=self.i_job.valid & ~waiting)
         return m
@@ -95,14 +96,19 @@ class Scheduler(wiring.Component):
         arriving: data.View = self.i_job.payload
         for bank in range(2):
             jobs = Signal(range(JOBS_PER_BANK + 1), name=f"jobs_{bank}")
-            arrives = accepted & (arriving.bank == bank)
-            leaves = self.done_stb & (self.done_bank == bank)
+            arrives, leaves = Signal(name=f"arrives_{bank}"), Signal(name=f"leaves_{bank}")
+            m.d.sync += [
+                arrives.eq(accepted & (arriving.bank == bank)),
+                leaves.eq(self.done_stb & (self.done_bank == bank)),
+            ]
             with m.If(arrives & ~leaves):
                 m.d.sync += jobs.eq(jobs + 1)
             with m.If(leaves & ~arrives):
                 m.d.sync += jobs.eq(jobs - 1)
             m.d.comb += self.bank_in_use[bank].eq(jobs != 0)
-        with m.If(accepted & arriving.fresh):
+        fresh_arrives = Signal()
+        m.d.sync += fresh_arrives.eq(accepted & arriving.fresh)
+        with m.If(fresh_arrives):
             m.d.sync += self.params_in_use.eq(1)
         with m.Elif(self.copied_stb):
             m.d.sync += self.params_in_use.eq(0)

@@ -17,9 +17,9 @@ class ThresholdBuilder(wiring.Component):
 
     While weights arrive they are kept in a memory of their own. On `start_stb` they are read back, multiplied by c
     and accumulated from -1; the running sum after j weights is the threshold of boundary j. The sum after all
-    weights is the tail threshold, and after the tail weight the reject threshold. Then, for each level and both
-    trees, the one reachable boundary that lies at or behind leaf K is set to the largest threshold, so that
-    leaves from K on are never reached.
+    weights is the tail threshold, and after the tail weight the reject threshold. On `fill_stb`, for each level and
+    both trees, the one reachable boundary that lies at or behind leaf K is set to the largest threshold, so that
+    leaves from K on are never reached; this needs K only, and is done while c is being computed.
 
     Parameters
     ----------
@@ -28,11 +28,12 @@ class ThresholdBuilder(wiring.Component):
     Members
     -------
     i_weight : In(valid, index, weight)
-    start_stb : In(1); k_less_one, bank, scale, tail_weight : In     stable while busy
+    fill_stb, start_stb : In(1)      not while busy
+    k_less_one, bank, scale, tail_weight : In      stable while busy
     o_write : Out(stb, bank, rank, boundary, threshold)
     tail_threshold, reject_threshold : Out(uniform_bits)               valid while not busy
     busy : Out(1)
-    Latency      k + 2 depth + multiplier latency + 5 cycles at most
+    Latency      fill: 2 depth; build: k + multiplier latency + 5 cycles at most
     """
 
     def __init__(self, *, config: TsuConfig) -> None:
@@ -40,6 +41,7 @@ class ThresholdBuilder(wiring.Component):
         super().__init__(
             {
                 "i_weight": In(data.StructLayout({"valid": 1, "index": config.depth, "weight": config.weight_bits})),
+                "fill_stb": In(1),
                 "start_stb": In(1),
                 "k_less_one": In(config.depth),
                 "bank": In(1),
@@ -84,7 +86,7 @@ class ThresholdBuilder(wiring.Component):
         )
         fetched = read.data
         if config.pipelined:  # a block RAM's output takes most of a cycle
-            fetched = Signal(config.weight_bits)
+            fetched = Signal(config.weight_bits, reset_less=True)
             m.d.sync += fetched.eq(read.data)
             flag_fetched = Signal(flags)
             m.d.sync += flag_fetched.eq(flag)
@@ -102,7 +104,7 @@ class ThresholdBuilder(wiring.Component):
         threshold, summed = Signal(config.uniform_bits, init=-1), Signal(config.uniform_bits)
         m.d.comb += summed.eq(threshold + multiplier.product)
         boundary_stb, boundary = Signal(), Signal(config.depth)
-        m.d.sync += [boundary_stb.eq(flag.head), boundary.eq(flag.boundary)]
+        m.d.sync += [boundary_stb.eq(flag.head & ~flag.last_head), boundary.eq(flag.boundary)]
         with m.If(self.start_stb):
             m.d.sync += threshold.eq(-1)
         with m.Elif(flag.head | flag.tail):
@@ -111,24 +113,37 @@ class ThresholdBuilder(wiring.Component):
             m.d.sync += self.tail_threshold.eq(summed)
         m.d.comb += self.reject_threshold.eq(threshold)
 
-        # Fill: one level a cycle, root first, for the weight tree and then for the rank tree. A level whose node
-        # covers 2h leaves (h = `half`) is reached by leaf K-1 through one node; its boundary is `reached`.
-        filling, rank, half = Signal(), Signal(), Signal(config.depth)
-        top = 1 << (config.depth - 1)
-        reached = Signal(config.depth)
-        m.d.comb += reached.eq((self.k_less_one & ~((half << 1) - 1)) | half)
-        with m.If(flag.tail):
-            m.d.sync += [filling.eq(1), rank.eq(0), half.eq(top)]
-        with m.Elif(filling):
-            m.d.sync += half.eq(half >> 1)
-            with m.If(half[0]):
-                m.d.sync += [half.eq(top), rank.eq(1), filling.eq(~rank)]
-        m.d.sync += self.busy.eq(self.start_stb | (self.busy & ~(filling & rank & half[0])))
+        fill = self._fill(m)
+        building = Signal()
+        m.d.sync += building.eq(self.start_stb | (building & ~flag.tail))
         m.d.comb += [
-            self.o_write.stb.eq(boundary_stb | (filling & (reached > self.k_less_one))),
+            self.busy.eq(building | fill.active),
+            self.o_write.stb.eq(boundary_stb | fill.stb),
             self.o_write.bank.eq(self.bank),
-            self.o_write.rank.eq(~boundary_stb & rank),
-            self.o_write.boundary.eq(Mux(boundary_stb, boundary, reached)),
-            self.o_write.threshold.eq(Mux(boundary_stb, threshold, -1)),
+            self.o_write.rank.eq(fill.active & fill.rank),
+            self.o_write.boundary.eq(Mux(fill.active, fill.boundary, boundary)),
+            self.o_write.threshold.eq(Mux(fill.active, -1, threshold)),
         ]
         return m
+
+    def _fill(self, m: Module) -> data.View:
+        """The writes of a fill: one level a cycle, root first, for the weight tree and then for the rank tree.
+
+        A level whose node covers 2h leaves (h = `half`, `above` the bits above it) is reached by leaf K-1 through one
+        node; its boundary lies behind leaf K-1 unless that one is in the upper half of the node.
+        """
+        depth = self._config.depth
+        fill = Signal(data.StructLayout({"active": 1, "rank": 1, "stb": 1, "boundary": depth}))
+        half, above = Signal(depth), Signal(depth)
+        top = 1 << (depth - 1)
+        with m.If(self.fill_stb):
+            m.d.sync += [fill.active.eq(1), fill.rank.eq(0), half.eq(top), above.eq(0)]
+        with m.Elif(fill.active):
+            m.d.sync += [half.eq(half >> 1), above.eq(above | half)]
+            with m.If(half[0]):
+                m.d.sync += [half.eq(top), above.eq(0), fill.rank.eq(1), fill.active.eq(~fill.rank)]
+        m.d.comb += [
+            fill.stb.eq(fill.active & ~(self.k_less_one & half).any()),
+            fill.boundary.eq((self.k_less_one & above) | half),
+        ]
+        return fill

@@ -87,7 +87,7 @@ class WeightEngine(wiring.Component):
         ]
         entry = read.data
         for index in range(self._source_cycles - 1):
-            delayed = Signal.like(entry, name=f"entry_{index}")
+            delayed = Signal.like(entry, name=f"entry_{index}", reset_less=True)
             m.d.sync += delayed.eq(entry)
             entry = delayed
         return entry
@@ -99,8 +99,8 @@ class WeightEngine(wiring.Component):
         amount, vanishes = Signal(6), Signal()
         widened, valid_amount = Signal(exp2.MANTISSA_BITS + 1), Signal()
         total = Signal(range((1 << len(exponent)) + (1 << SHIFT_BITS) + base))
-        m.d.comb += total.eq(exponent + offset)
         m.d.sync += [
+            total.eq(exponent + offset),  # the exponent is one cycle ahead of its mantissa
             offset.eq(self.shift + base),
             amount.eq(total),
             vanishes.eq(total[len(amount) :].any()),

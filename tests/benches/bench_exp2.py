@@ -35,13 +35,14 @@ async def mantissas(dut, ratio: int, distances: list[int]) -> list[tuple[int, in
     def drive(distance):
         dut.distance.value = distance
 
-    return await _SUPPORT.through_pipeline(
-        dut,
-        distances,
-        drive=drive,
-        sample=lambda: (int(dut.mantissa.value), int(dut.exponent.value)),
-        latency=latency(),
-    )
+    def read(port, cycles_later: int):
+        return _SUPPORT.through_pipeline(
+            dut, distances, drive=drive, sample=lambda: int(port.value), latency=cycles_later
+        )
+
+    # The exponent comes one cycle before its mantissa.
+    found = await read(dut.mantissa, latency())
+    return list(zip(found, await read(dut.exponent, latency() - 1), strict=True))
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

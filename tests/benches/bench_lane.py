@@ -80,10 +80,10 @@ class LaneDriver:
     async def start(self, count: int, *, bank: int, fresh: bool) -> None:
         """Start a job; the lane must be idle."""
         assert self.dut.idle.value == 1, "started while not idle"
-        word = {"stb": 1, "bank": bank, "fresh": int(fresh), "count": count}
+        word = {"stb": 1, "bank": bank, "fresh": int(fresh), "some": int(count > 0), "count": count}
         self.dut.start.value = _SUPPORT.pack(start_layout(), word)
         await RisingEdge(self.dut.clk)
-        self.dut.start.value = _SUPPORT.pack(start_layout(), word | {"stb": 0})
+        self.dut.start.value = _SUPPORT.pack(start_layout(), word | {"stb": 0, "fresh": 0})
         await cycles(self.dut, 1)
 
     async def settled(self, *, bound: int = 20_000) -> None:
@@ -202,7 +202,7 @@ async def noise_is_used_for_draws_that_were_asked_for_only(dut, kind):
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def a_blocked_output_stops_the_noise_and_loses_nothing(dut):
-    """With o_result blocked the lane takes at most what its FIFO and lookup hold, and goes on later."""
+    """With o_result blocked the lane takes what its FIFO holds, and goes on later."""
     lane, rng = await started(dut), random.Random(34)
     words = [noise(rng.getrandbits(WORD_BITS), rng) for _ in range(1000)]
     expected = expected_draws(words, PSI)[:500]
@@ -212,7 +212,7 @@ async def a_blocked_output_stops_the_noise_and_loses_nothing(dut):
     await cycles(dut, 400)
     draws = len(expected_draws(words[: lane.words.transfers], PSI))
     depth = Lane(config=config()).fifo_depth
-    assert depth <= draws <= depth + 2, f"{draws} draws wait, the FIFO holds {depth}"
+    assert depth - 1 <= draws <= depth, f"{draws} draws wait, the FIFO holds {depth}"
     taken = lane.words.transfers
     await cycles(dut, 100)
     assert lane.words.transfers == taken, "the lane goes on without room"

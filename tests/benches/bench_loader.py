@@ -370,6 +370,20 @@ async def a_load_waits_for_its_bank_and_a_seed_for_all_draws(dut):
     assert dut.busy.value == 0
 
 
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def a_load_of_one_word_touches_no_bank_in_use(dut):
+    """It is not held back, since the gate sees the opcode first at word 1; it is refused, and writes no tree."""
+    bench, psi = await started(dut), good_psi()
+    await bench.table(psi)
+    assert (await bench.execute(load_of(psi, count=1)))[0] == Status.OK  # in bank 1; the next one goes to bank 0
+    dut.bank_in_use.value = 0b11
+    bench.put(load_of(psi)[:1])
+    for _ in range(60):
+        await RisingEdge(dut.clk)
+        assert dut.o_tree_write__stb.value == 0, "a bank in use was written"
+    assert (await bench.status())[0] == Status.BAD_LENGTH
+
+
 @cocotb.test(timeout_time=2, timeout_unit="ms")
 @cocotb.parametrize(kind=["none", "random"])
 async def random_words_never_stop_the_loader(dut, kind):

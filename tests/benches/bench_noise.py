@@ -9,7 +9,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 from hw.spec.config import TsuConfig
 from hw.spec.noise import GENERATORS, LOCKUP_STATE, State, stream_states
 from hw.tsu.noise.bank import NoiseBank
-from hw.tsu.noise.state_register import StateRegister
+from hw.tsu.noise.state_register import SETTLE_CYCLES
 from sim.bench_file import variant
 from sim.bfm import StreamSink, burst_stalls, cycles, never, random_stalls, start
 
@@ -21,7 +21,7 @@ TOPLEVELS = {
     for name in GENERATORS
 }
 
-LATENCY_CYCLES = StateRegister.SETTLE_CYCLES + 2
+LATENCY_CYCLES = SETTLE_CYCLES + 1 + 2
 """Settling, and the two words that a pipelined generator prefetches."""
 
 # Rust crate rand_xoshiro, src/xoshiro128plusplus.rs: words of the C reference from state {1, 2, 3, 4}.
@@ -43,6 +43,7 @@ def ref_payloads(states: list[State], count: int) -> list[int]:
 async def seed(dut, states: list[State], *, stalls) -> None:
     """Shift states in, stream 0 first; returns just after the edge that took the last word."""
     dut.seeding.value = 1
+    await RisingEdge(dut.clk)  # from the next cycle on no word is offered; the TSU takes none in this one
     for word in itertools.chain.from_iterable(states):
         while next(stalls):
             dut.seed_stb.value = 0

@@ -42,13 +42,16 @@ class Bench:
         """Every cycle: check what is in use, take starts, let lanes work, end jobs."""
         dut, taken, accepted = self.dut, 0, 0
         copied, done = 0, None
+        in_use, params = 0, 0  # as the scheduler shows them: arrivals and departures a cycle late
         while True:
             await RisingEdge(dut.clk)
             if dut.rst.value == 1:
+                in_use = params = 0
                 continue
-            in_use = int(dut.bank_in_use.value)
-            assert in_use == sum((self.banks[bank] > 0) << bank for bank in (0, 1)), f"bank_in_use {in_use:#b}"
-            assert int(dut.params_in_use.value) == self.params, "params_in_use"
+            assert int(dut.bank_in_use.value) == in_use, f"bank_in_use {in_use:#b}"
+            assert int(dut.params_in_use.value) == params, "params_in_use"
+            in_use = sum((self.banks[bank] > 0) << bank for bank in (0, 1))
+            params = self.params & ~copied
             # What happens at this edge.
             if done is not None:
                 self.banks[done] -= 1
@@ -128,6 +131,7 @@ async def every_lane_gets_its_share(dut, kind):
     for number, (job, started) in enumerate(zip(jobs, bench.starts, strict=True)):
         expected = shares(job["count"], first, bench.lanes)
         assert [each["count"] for each in started] == expected, f"job {number}: {started}, expected {expected}"
+        assert all(each["some"] == (each["count"] > 0) for each in started), f"job {number}: {started}"
         assert all(each["bank"] == job["bank"] and each["fresh"] == job["fresh"] for each in started), f"job {number}"
         first = (first + job["count"]) % bench.lanes
     received = [_SUPPORT.unpack(job_layout(), word) for word in bench.collector.taken]

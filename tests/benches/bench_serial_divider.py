@@ -18,16 +18,22 @@ _SUPPORT = load_module(Path(__file__).with_name("support.py"))
 CONFIG = TsuConfig()
 WIDTHS = {"small": (5, 7), "scale": (CONFIG.total_bits, CONFIG.scale_bits), "tail": (CONFIG.id_bits, 1)}
 TOPLEVELS = {
-    name: partial(SerialDivider, width=width, quotient_bits=quotient) for name, (width, quotient) in WIDTHS.items()
+    f"{name}{suffix}": partial(SerialDivider, width=width, quotient_bits=quotient, step_cycles=cycles_each)
+    for name, (width, quotient) in WIDTHS.items()
+    for suffix, cycles_each in (("", 1), ("+two-cycle", 2))
 }
 
 
+def step_cycles() -> int:
+    return 2 if _SUPPORT.variant().endswith("+two-cycle") else 1
+
+
 async def divide(dut, first: int, divisor: int, steps: int) -> tuple[int, int]:
-    """Quotient and remainder; checks that the unit is busy for exactly `steps` cycles."""
+    """Quotient and remainder; checks that the unit is busy for exactly the time of `steps` steps."""
     dut.start_stb.value, dut.divisor.value, dut.first.value, dut.steps.value = 1, divisor, first, steps
     await RisingEdge(dut.clk)
     dut.start_stb.value, dut.first.value, dut.steps.value = 0, 0, 0
-    for _ in range(steps):
+    for _ in range(steps * step_cycles()):
         await RisingEdge(dut.clk)
         assert dut.busy.value == 1, "not busy while dividing"
     await RisingEdge(dut.clk)

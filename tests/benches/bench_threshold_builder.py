@@ -39,7 +39,7 @@ class Builder:
         widths = {"valid": 1, "index": config().depth, "weight": config().weight_bits}
         self.weight = data.StructLayout(widths)
         self.writes: list[tuple[int, int, int, int]] = []
-        for port in (dut.i_weight, dut.start_stb, dut.k_less_one, dut.bank, dut.scale, dut.tail_weight):
+        for port in (dut.i_weight, dut.fill_stb, dut.start_stb, dut.k_less_one, dut.bank, dut.scale, dut.tail_weight):
             port.value = 0
         cocotb.start_soon(self._watch())
 
@@ -67,15 +67,16 @@ class Builder:
         self.writes.clear()
         dut.k_less_one.value, dut.bank.value = len(weights) - 1, bank
         dut.scale.value, dut.tail_weight.value = scale_of(total), tail
-        dut.start_stb.value = 1
-        await RisingEdge(dut.clk)
-        dut.start_stb.value = 0
-        await RisingEdge(dut.clk)
-        waited, bound = 0, len(weights) + 2 * config().depth + 12
-        while dut.busy.value == 1:
-            assert waited < bound, f"busy for more than {bound} cycles"
+        for strobe, bound in ((dut.fill_stb, 2 * config().depth), (dut.start_stb, len(weights) + 12)):
+            strobe.value = 1
             await RisingEdge(dut.clk)
-            waited += 1
+            strobe.value = 0
+            await RisingEdge(dut.clk)
+            waited = 0
+            while dut.busy.value == 1:
+                assert waited < bound, f"busy for more than {bound} cycles"
+                await RisingEdge(dut.clk)
+                waited += 1
         await cycles(dut, 3)
         assert all(write[0] == bank for write in self.writes), "a write to the other bank"
         return {(rank, boundary): threshold for _, rank, boundary, threshold in self.writes}

@@ -13,7 +13,7 @@ from hw.spec.noise import WORD_BITS, State, stream_states
 
 from .generator import NoiseGenerator
 from .lfsr import Lfsr
-from .state_register import StateRegister
+from .state_register import SETTLE_CYCLES
 from .xoshiro128pp import Xoshiro128pp
 
 
@@ -23,9 +23,9 @@ def make_generator(*, noise: str, init: State, pipelined: bool) -> NoiseGenerato
         case "xoshiro128pp":
             return Xoshiro128pp(init=init, pipelined=pipelined)
         case "lfsr":
-            return Lfsr(shifts_per_word=1, init=init)
+            return Lfsr(shifts_per_word=1, init=init, pipelined=pipelined)
         case "lfsr-leap":
-            return Lfsr(shifts_per_word=WORD_BITS, init=init)
+            return Lfsr(shifts_per_word=WORD_BITS, init=init, pipelined=pipelined)
     raise SpecError("noise", noise, "a generator that has gateware: xoshiro128pp, lfsr, lfsr-leap")
 
 
@@ -37,7 +37,7 @@ class NoiseBank(wiring.Component):
     same way, the last lane at the head: `o_seed` of lane l + 1 feeds `i_seed` of lane l. A seed of n streams takes
     exactly 4 n cycles of `seed_stb`; with gaps between them, `seeding` has to be high from the first to the last.
 
-    A seed discards what was prefetched: `o_words.valid` is low while it is shifted in and until the new states have
+    A seed discards what was prefetched: `o_words.valid` is low from the cycle after its begin until the new states have
     been checked for zero (the one case in which it falls without a transfer).
 
     Parameters
@@ -72,7 +72,8 @@ class NoiseBank(wiring.Component):
         self._noise = config.noise
         self._pipelined = config.pipelined
         self._generators = [self._generator(state) for state in states]
-        self.latency_cycles = StateRegister.SETTLE_CYCLES + self._generators[0].prefetch
+        self._settle_cycles = SETTLE_CYCLES + self._pipelined
+        self.latency_cycles = self._settle_cycles + self._generators[0].prefetch
         super().__init__(
             {
                 "o_words": Out(stream.Signature(WORD_BITS * count)),
@@ -95,8 +96,8 @@ class NoiseBank(wiring.Component):
         idle, advance = Signal(), Signal()
         m.d.comb += [
             idle.eq(self.seeding | self.seed_stb),
-            self.o_words.valid.eq(progress[-1] & ~idle),
-            advance.eq(progress[StateRegister.SETTLE_CYCLES - 1] & (~progress[-1] | self.o_words.ready)),
+            self.o_words.valid.eq(progress[-1]),  # nobody takes words while seeds come
+            advance.eq(progress[self._settle_cycles - 1] & (~progress[-1] | self.o_words.ready)),
         ]
         m.d.sync += progress.eq(Mux(idle, 0, Cat(C(1, 1), progress[:-1])))
 

@@ -19,6 +19,8 @@ class NoiseGenerator(wiring.Component):
     ----------
     init : State
         State after reset: four 32-bit words, not all zero.
+    pipelined : bool
+        Registers for an FPGA: in the search for a zero state, and where a generator has long paths of its own.
 
     Members
     -------
@@ -31,8 +33,9 @@ class NoiseGenerator(wiring.Component):
     prefetch = 0
     """Advances from a new state to its first word."""
 
-    def __init__(self, *, init: State) -> None:
+    def __init__(self, *, init: State, pipelined: bool) -> None:
         self._init = check_init(init)
+        self._pipelined = pipelined
         super().__init__(
             {
                 "advance": In(1),
@@ -47,7 +50,7 @@ class NoiseGenerator(wiring.Component):
 
     def _state(self, m):
         """The state register, stepping with every advance."""
-        m.submodules.state = state = StateRegister(init=self._init)
+        m.submodules.state = state = StateRegister(init=self._init, pipelined=self._pipelined)
         m.d.comb += [
             state.step_stb.eq(self.advance),
             state.seeding.eq(self.seeding),

@@ -32,11 +32,11 @@ class Lfsr(NoiseGenerator):
     Source       Xilinx XAPP052, XAPP210
     """
 
-    def __init__(self, *, shifts_per_word: int, init: State) -> None:
+    def __init__(self, *, shifts_per_word: int, init: State, pipelined: bool) -> None:
         if shifts_per_word not in (1, WORD_BITS):
             raise SpecError("shifts_per_word", shifts_per_word, f"1 or {WORD_BITS}")
         self._shifts = shifts_per_word
-        super().__init__(init=init)
+        super().__init__(init=init, pipelined=pipelined)
 
     def elaborate(self, platform):
         m = Module()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """128-bit state of one noise generator: seed chain, stepping, lock-up watch."""
 
-from amaranth import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,6 +14,10 @@ def check_init(init: State) -> State:
     if len(init) != STATE_WORDS or not any(init) or not all(0 <= word < 1 << WORD_BITS for word in init):
         raise SpecError("init", init, f"{STATE_WORDS} words of {WORD_BITS} bits, not all 0")
     return init
+
+
+SETTLE_CYCLES = 2
+"""From a zero state to its replacement, where the search for it is not pipelined."""
 
 
 class StateRegister(wiring.Component):
@@ -29,6 +33,8 @@ class StateRegister(wiring.Component):
     ----------
     init : State
         Four 32-bit words after reset, not all zero.
+    pipelined : bool
+        One register more in the search for a zero state.
 
     Members
     -------
@@ -38,18 +44,17 @@ class StateRegister(wiring.Component):
     seeding : In(1)         high from the first seed word to the last: a state that passes through zero is no lock-up
     seed_stb : In(1)        shift the chain by one word
     i_seed, o_seed : In(32), Out(32)
-    zero : Out(1)           the state was zero one cycle ago and is being replaced
+    zero : Out(1)           the state was zero one cycle ago (two if `pipelined`) and is being replaced
 
-    Latency      SETTLE_CYCLES from a zero state to `LOCKUP_STATE`
+    Latency      SETTLE_CYCLES from a zero state to `LOCKUP_STATE`, one more if `pipelined`
     Throughput   one step per cycle
     Reset        `init`
     Raises       SpecError: init
     """
 
-    SETTLE_CYCLES = 2
-
-    def __init__(self, *, init: State) -> None:
+    def __init__(self, *, init: State, pipelined: bool) -> None:
         self._init = check_init(init)
+        self._pipelined = pipelined
         super().__init__(
             {
                 "word": Out(WORD_BITS).array(STATE_WORDS),
@@ -69,9 +74,18 @@ class StateRegister(wiring.Component):
         m.d.comb += [port.eq(word) for port, word in zip(self.word, words, strict=True)]
         m.d.comb += self.o_seed.eq(words[0])
 
-        # Registered: a zero state stays zero, so that the delay does no harm.
+        # Registered, in an FPGA twice: a zero state stays zero, so that the delay does no harm. What the first register
+        # saw while the state was being seeded or replaced does not count.
+        nonzero = Signal(init=1)
+        quiet = self.seeding | self.seed_stb | self.zero
         any_one = (words[0] | words[1] | words[2] | words[3]).any()
-        m.d.sync += self.zero.eq(~(any_one | self.seeding | self.seed_stb | self.zero))
+        if self._pipelined:
+            quiet_before = Signal()
+            m.d.sync += [nonzero.eq(any_one), quiet_before.eq(quiet)]
+            quiet = quiet | quiet_before
+        else:
+            m.d.comb += nonzero.eq(any_one)
+        m.d.sync += self.zero.eq(~(nonzero | quiet))
 
         following = [*words[1:], self.i_seed]
         with m.If(self.step_stb | self.seed_stb | self.zero):

@@ -32,10 +32,9 @@ class Xoshiro128pp(NoiseGenerator):
 
     ROTATION = 7
 
-    def __init__(self, *, init: State, pipelined: bool = True) -> None:
-        self._pipelined = pipelined
+    def __init__(self, *, init: State, pipelined: bool) -> None:
         self.prefetch = 2 if pipelined else 0
-        super().__init__(init=init)
+        super().__init__(init=init, pipelined=pipelined)
 
     def elaborate(self, platform):
         m = Module()

@@ -37,6 +37,8 @@ ICE40_NEXTPNR = """{"critical_paths": [], "fmax": {"$PACKER_GND_NET_$glb_clk": {
 "constraint": 12}, "clk$SB_IO_IN_$glb_clk": {"achieved": 60.95330810546875, "constraint": 12.00004768371582}},
 "utilization": {"ICESTORM_DSP": {"available": 8, "used": 8}, "ICESTORM_LC": {"available": 5280, "used": 432},
 "ICESTORM_RAM": {"available": 30, "used": 2}, "SB_IO": {"available": 39, "used": 7}}}"""
+NETLIST = '{"modules": {"top": {"ports": {}, "cells": {}}}}'
+
 ICE40_YOSYS = """{"creator": "Yosys 0.70", "invocation": "stat -json ", "modules": {"\\\\top": {"num_cells": 772}},
 "design": {"num_cells": 772, "num_cells_by_type": {"$scopeinfo": 2, "SB_CARRY": 96, "SB_DFF": 2, "SB_DFFESR": 201,
 "SB_DFFSR": 219, "SB_LUT4": 242, "SB_MAC16": 8, "SB_RAM40_4K": 2}}}"""
@@ -160,7 +162,7 @@ def test_slow_tool_is_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def fake_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Stand-ins that write the recorded files, so that the flow itself runs in a second. Returns a working folder."""
     bodies = {
-        "YOSYS": f"open('cells.json', 'w').write({ICE40_YOSYS!r})",
+        "YOSYS": f"open('cells.json', 'w').write({ICE40_YOSYS!r}); open('netlist.json', 'w').write({NETLIST!r})",
         "NEXTPNR_ECP5": f"open('nextpnr.json', 'w').write({ECP5_NEXTPNR!r})",
         "ECPPACK": "open('top.bit', 'wb').write(b'bits')",
     }
@@ -185,9 +187,21 @@ SMALL = ("--set", "k_max=4", "--set", "weight_source=table", "--board", "ecp5-25
 def test_missed_clock_fails(fake_tools: Path) -> None:
     status, output = run_build(*SMALL)
     assert status == 1
-    assert "error: 99.47 MHz misses the constraint of 100 MHz" in output
+    assert "error: 99.47 MHz misses the constraint of 150 MHz" in output
     stored = SynthReport.from_json((fake_tools / "build/synth/ecp5-25f/report.json").read_text())
     assert (stored.config["k_max"], stored.bitstream_bytes, stored.meets_clock) == (4, 4, False)
+
+
+def test_seeds_are_tried_until_one_meets_the_clock(fake_tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = ECP5_NEXTPNR.replace("99.47278594970703", "151.0")
+    written = f"{fast!r} if sys.argv[sys.argv.index('--seed') + 1] == '3' else {ECP5_NEXTPNR!r}"
+    body = f"open('nextpnr.json', 'w').write({written})"
+    monkeypatch.setenv("NEXTPNR_ECP5", fake_tool(fake_tools, "lucky", body))
+    status, output = run_build(*SMALL)
+    assert (status, output.count("seed 2: 99.47 MHz"), output.count("seed 4:")) == (0, 1, 0)
+    stored = SynthReport.from_json((fake_tools / "build/synth/ecp5-25f/report.json").read_text())
+    assert (stored.seed, stored.fmax_mhz) == (3, 151.0)
+    assert run_build(*SMALL, "--tries", "2")[0] == 1
 
 
 def test_allow_slow_and_a_lower_constraint_pass(fake_tools: Path) -> None:
@@ -218,7 +232,8 @@ def test_only_default_builds_that_meet_the_clock_are_published(
         (["--set", "colour=1"], "set = 'colour=1' is not legal: expected FIELD=VALUE with a field of k_max"),
         (["--set", "lanes=many"], "lanes = 'many' is not legal: expected an integer"),
         (["--set", "lanes=3"], "lanes = 3 is not legal: expected a power of two in [1, 64]"),
-        (["--seed", "-1"], "seed = -1 is not legal: expected an integer in [0, 2147483647]"),
+        (["--seed", "-1"], "seed = -1 is not legal: expected an integer in [0, 2147483548]"),
+        (["--tries", "0"], "tries = 0 is not legal: expected an integer in [1, 100]"),
         (["--clk-mhz", "0"], "clk_mhz = 0.0 is not legal: expected a number in [1, 1000]"),
     ],
 )

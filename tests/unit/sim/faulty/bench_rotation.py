@@ -20,7 +20,7 @@ class WrongRotation(Xoshiro128pp):
 
 class WrongBank(NoiseBank):
     def _generator(self, init):
-        return WrongRotation(init=init)
+        return WrongRotation(init=init, pipelined=self._pipelined)
 
 
 TOPLEVELS = {"xoshiro128pp": lambda: WrongBank(TsuConfig())}

@@ -13,10 +13,10 @@ every_noise_word = _BENCH.every_noise_word
 BUGS = {
     "only-tail-draws-are-rejected": (
         "candidate_filter",
-        "~over & (low >= self.params.tail_reject)",
-        "~over & (~tail | (low >= self.params.tail_reject))",
+        "~over & ~excluded",
+        "~over & ~(tail & excluded)",
     ),
-    "tail-is-never-rejected": ("candidate_filter", "~over & (low >= self.params.tail_reject)", "~over"),
+    "tail-is-never-rejected": ("candidate_filter", "~over & ~excluded", "~over"),
     "threshold-not-less-one": (
         "threshold_builder",
         "m.d.sync += threshold.eq(-1)",
@@ -24,8 +24,8 @@ BUGS = {
     ),
     "token-behind-the-last-id": (
         "candidate_filter",
-        "index >= self.params.rank_last",
-        "index > self.params.rank_last",
+        "~(index < self.params.rank_last)",
+        "(self.params.rank_last < index)",
     ),
 }
 TOPLEVELS = {

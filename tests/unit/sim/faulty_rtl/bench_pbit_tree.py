@@ -11,7 +11,7 @@ mutant = load_module(Path(__file__).with_name("mutants.py")).mutant
 every_value_reaches_its_leaf = _BENCH.every_value_reaches_its_leaf
 
 BUGS = {
-    "fires-on-equal": ("pbit", "self.value > self.threshold", "self.value >= self.threshold"),
+    "fires-on-equal": ("pbit", "self.threshold < self.value", "self.threshold <= self.value"),
     "banks-share-memory": (
         "pbit_level",
         "self.i_write.rank, self.i_write.bank)",

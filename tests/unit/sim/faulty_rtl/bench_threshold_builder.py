@@ -12,7 +12,7 @@ thresholds_for_every_k = _BENCH.thresholds_for_every_k
 
 BUGS = {
     "threshold-not-less-one": ("m.d.sync += threshold.eq(-1)", "m.d.sync += threshold.eq(0)"),
-    "no-fill": ("(filling & (reached > self.k_less_one))", "(filling & 0)"),
+    "no-fill": ("fill.active & ~(self.k_less_one & half).any()", "0"),
 }
 TOPLEVELS = {
     f"small-1+{name}": mutant(

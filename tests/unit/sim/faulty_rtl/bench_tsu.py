@@ -21,8 +21,8 @@ BUGS = {
         "load_blocked.eq(0)",
     ),
     "tail-weight-of-a-leaf": ("collector", "Mux(result.tail, tail_weight, result.weight)", "result.weight"),
-    "equal-ids-pass": ("psi_checker", "entry.id <= last_id", "entry.id < last_id"),
-    "seed-holds-the-noise-back": ("command_decoder", "(underway & self._is", "((index != 0) & self._is"),
+    "equal-ids-pass": ("psi_checker", "~(last_id < entry.id)", "(entry.id < last_id)"),
+    "seed-holds-the-noise-back": ("command_decoder", "(underway & self.is_seed", "((index != 0) & self.is_seed"),
     "refused-seed-restarts": ("loader", "self.restart_stb.eq(good)", "self.restart_stb.eq(1)"),
 }
 TOPLEVELS = {
