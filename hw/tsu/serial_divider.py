@@ -51,28 +51,26 @@ class SerialDivider(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        width = len(self.divisor)
         left = Signal.like(self.steps)
-        # A step leaves what it found, doubled, and that less the divisor; the sign then says which of them goes on.
-        doubled, rest, negative = Signal(width + 1), Signal(width), Signal(init=1)
-        bits = Signal(len(self.quotient))
-        difference, subtracts = Signal(width + 2), Signal()
-        m.d.comb += [
-            self.remainder.eq(Mux(negative, doubled, rest)),
-            self.quotient.eq(Cat(~negative, bits)),
-        ]
+        difference, decides, fits = Signal(len(self.divisor) + 2), Signal(), Signal()
+        subtraction = (self.remainder << 1) - self.divisor
         if self._step_cycles == 1:
-            chosen = self.remainder
-            m.d.comb += subtracts.eq(self.busy)
-        else:  # the choice and the subtraction take turns
-            chosen = Signal(width)
-            m.d.sync += [chosen.eq(self.remainder), subtracts.eq(self.busy & ~subtracts & ~self.start_stb)]
-        m.d.comb += difference.eq((chosen << 1) - self.divisor)
+            m.d.comb += [difference.eq(subtraction), decides.eq(self.busy)]
+        else:  # the subtraction and the choice take turns
+            m.d.sync += [difference.eq(subtraction), decides.eq(self.busy & ~decides & ~self.start_stb)]
+        m.d.comb += fits.eq(~difference[-1])
         with m.If(self.start_stb):
-            m.d.sync += [doubled.eq(self.first), negative.eq(1), bits.eq(0), left.eq(self.steps), self.busy.eq(1)]
-        with m.Elif(subtracts):
-            m.d.sync += [doubled.eq(chosen << 1), negative.eq(difference[-1]), bits.eq(self.quotient)]
-            m.d.sync += [left.eq(left - 1), self.busy.eq(left != 1)]
-        with m.If(subtracts):  # what a start finds here does not matter
-            m.d.sync += rest.eq(difference)
+            m.d.sync += [
+                self.remainder.eq(self.first),
+                self.quotient.eq(0),
+                left.eq(self.steps),
+                self.busy.eq(1),
+            ]
+        with m.Elif(decides):
+            m.d.sync += [
+                self.remainder.eq(Mux(fits, difference, self.remainder << 1)),
+                self.quotient.eq(Cat(fits, self.quotient)),
+                left.eq(left - 1),
+                self.busy.eq(left != 1),
+            ]
         return m
