@@ -49,7 +49,8 @@ def build(board: str, target: Target, config: TsuConfig, *, seed: int, tries: in
         (folder / stale).unlink(missing_ok=True)
     runner = Runner(folder, target.time_limit_s)
     runner.say(f"verilog: {target.title}, {config.lanes} lane{'s' * (config.lanes > 1)}")
-    top = SynthTop(SynthHarness(TsuCore(config=config)), rst_inverted=target.rst_inverted)
+    harness = SynthHarness(TsuCore(config=config), register_outputs=target.family == "ecp5")
+    top = SynthTop(harness, rst_inverted=target.rst_inverted)
     (folder / VERILOG_FILE).write_text(top.to_verilog(target), encoding="utf-8")
     cells = synthesise(runner, target.family, top.NAME, VERILOG_FILE)
     if target.family == "ecp5":

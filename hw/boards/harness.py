@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 class SynthHarness(wiring.Component):
     """Carries every input of a core in through one pin and every output out through another.
 
-    Pins, core inputs and core outputs are registered, so that no path through a pin bounds the clock. Each output
+    Pins and core inputs are registered, so that no path through a pin bounds the clock. Each output
     bit enters a shift chain at its own place: equal bits cannot cancel, and synthesis can remove nothing of the core.
     While an input stream waits for the core, the shift register stands still.
 
@@ -17,6 +17,8 @@ class SynthHarness(wiring.Component):
     ----------
     core : wiring.Component
         Its ports are streams, in either direction, and plain signals.
+    register_outputs : bool
+        A register between core and chain: at high clocks the way to the chain would bound the clock otherwise.
 
     Members
     -------
@@ -26,7 +28,7 @@ class SynthHarness(wiring.Component):
     hold : In(1)        back-pressure on every output stream
     signature_bit : Out(1)   end of the chain: s[i] <= s[i-1] ^ output[i]
 
-    Latency      an output reaches `signature_bit` after 2 to `output_bits` + 1 cycles
+    Latency      an output reaches `signature_bit` after 1 to `output_bits` cycles, one more if registered
     Throughput   one transfer per cycle on every output stream while `hold` is low
     Reset        no input stream valid, chain zero
     """
@@ -39,8 +41,9 @@ class SynthHarness(wiring.Component):
     hold: In(1)
     signature_bit: Out(1)
 
-    def __init__(self, core: wiring.Component) -> None:
+    def __init__(self, core: wiring.Component, *, register_outputs: bool = False) -> None:
         super().__init__()
+        self._register_outputs = register_outputs
         self.core = core
         self._inputs: dict[str, Value] = {}
         self._outputs: dict[str, Value] = {}
@@ -98,6 +101,7 @@ class SynthHarness(wiring.Component):
             m.d.sync += shift.eq(Cat(shift[1:], data_bit))
 
         outputs, chain = Signal(self.output_bits), Signal(self.output_bits)
-        m.d.sync += [outputs.eq(Cat(self._outputs.values())), chain.eq(outputs ^ (chain << 1))]
+        m.d["sync" if self._register_outputs else "comb"] += outputs.eq(Cat(self._outputs.values()))
+        m.d.sync += chain.eq(outputs ^ (chain << 1))
         m.d.comb += self.signature_bit.eq(chain[-1])
         return m
