@@ -24,6 +24,7 @@ from .layouts import (
 from .leaf_lookup import LeafLookup
 from .owed_counter import OwedCounter
 from .pbit_tree import PBitTree
+from .skid_buffer import SkidBuffer
 
 
 class Lane(wiring.Component):
@@ -97,7 +98,12 @@ class Lane(wiring.Component):
         self._issue(m)
         m.d.comb += [self._leaves.i_ticket.eq(self._ticket(m)), results.write_stb.eq(self._leaves.o_stb)]
         connect(m, self._leaves.o, results.i)
-        connect(m, results.o, wiring.flipped(self.o_result))
+        if self._config.pipelined:  # the collector is far away
+            m.submodules.skid = skid = SkidBuffer(fields=result_fields(self._config))
+            connect(m, results.o, skid.i)
+            connect(m, skid.o, wiring.flipped(self.o_result))
+        else:
+            connect(m, results.o, wiring.flipped(self.o_result))
         return m
 
     def _issue(self, m: Module) -> None:
@@ -133,7 +139,7 @@ class Lane(wiring.Component):
         # late: keeps the stall out of the credits
         pop = Signal()
         m.d.sync += [
-            pop.eq(self._results.o.valid & self._results.o.ready),
+            pop.eq(self.o_result.valid & self.o_result.ready),
             room.eq(room + pop + rejected - issue),
             # With more than one place left, whatever this cycle does, one is left in the next.
             self.i_words.ready.eq(owed.owes_next & (room > 1)),
