@@ -100,6 +100,7 @@ class Loader(wiring.Component):
 
         load_blocked, seed_blocked = Signal(), Signal()
         m.d.sync += [
+            builder.fill_stb.eq(0),
             builder.k_less_one.eq(header.k - 1),
             load_blocked.eq(self.bank_in_use.bit_select(~bank, 1) | self.params_in_use),
             seed_blocked.eq(self.bank_in_use.any()),
@@ -146,11 +147,9 @@ class Loader(wiring.Component):
                 with m.If(~weights_pending):
                     m.next = "TOTAL"
             with m.State("TOTAL"):  # Z is complete: c is computed, and trees are filled up, while Z is being judged
-                m.d.comb += [
-                    scale_divider.start_stb.eq(1),
-                    # A LOAD of one word is not held back by the gate: its bank may still be in use.
-                    builder.fill_stb.eq(decoder.is_load & ~load_blocked),
-                ]
+                m.d.comb += scale_divider.start_stb.eq(1)
+                # A LOAD of one word is not held back by the gate: its bank may still be in use.
+                m.d.sync += builder.fill_stb.eq(decoder.is_load & ~load_blocked)
                 m.next = "BOUNDS"
             # Registers of decoder, checker and verdict, one after the other.
             for state, following in (("BOUNDS", "FLAGS"), ("FLAGS", "CODE"), ("CODE", "JUDGE"), ("JUDGE", "ACT")):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The p-bit."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import C, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,11 +41,12 @@ class PBit(wiring.Component):
         half = len(self.value) // 2
         value_low, value_high = self.value[:half], self.value[half:]
         threshold_low, threshold_high = self.threshold[:half], self.threshold[half:]
-        low_above, high_above, high_below = Signal(), Signal(), Signal()
+        low_above, above, not_below = Signal(), Signal(), Signal()
         m.d.sync += [
             low_above.eq(threshold_low < value_low),
-            high_above.eq(threshold_high < value_high),
-            high_below.eq(value_high < threshold_high),
+            above.eq(threshold_high < value_high),
+            # t <= v as 2 t < 2 v + 1: other operands, or Yosys would share the chain and look for equality after all.
+            not_below.eq(Cat(C(0, 1), threshold_high) < Cat(C(1, 1), value_high)),
         ]
-        m.d.comb += self.fires.eq(high_above | (low_above & ~high_below))
+        m.d.comb += self.fires.eq(Mux(low_above, not_below, above))
         return m
