@@ -15,7 +15,7 @@ EXTRAS := hw,sim,report,dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all sim synth bench docs check-generated lint clean
+.PHONY: help setup demo test test-all sim synth bench noise docs check-generated lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,11 +51,16 @@ synth: $(STAMP) ## bitstream and resource table [BOARD=ulx3s|ecp5-25f|up5k]
 bench: $(STAMP) ## draws per second of the backends, beside NumPy
 	$(PY) -m host.bench
 
+noise: $(STAMP) ## statistical tests of the RTL's noise words; rewrites docs/reference/noise.md
+	$(PY) -m sim.noise
+
 docs: $(STAMP) ## rewrite the generated parts of docs/ and README.md
 	$(PY) -m hw.docgen
+	$(PY) -m sim.noise --docs
 
 check-generated: $(STAMP) ## fail when a generated part of docs/ or README.md is stale
 	$(PY) -m hw.docgen --check
+	$(PY) -m sim.noise --check-docs
 
 lint: $(STAMP) ## ruff, mypy --strict, import layers
 	$(BIN)/ruff check .

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from hw.axi.tables import AXI_RENDERERS
+from hw.link.docs import RENDERERS as LINK_RENDERERS
 from hw.spec.errors import SpecError
 from hw.spec.markdown import RENDERERS
 from hw.synth.report import REPORT_FOLDER, SynthReport, markdown_table
@@ -30,7 +32,13 @@ def fpga_table(root: Path) -> str:
 
 def renderers(root: Path) -> dict[str, Callable[[], str]]:
     """Every table by the name that stands in a marker."""
-    return {**RENDERERS, "fpga": lambda: fpga_table(root), "testplan": lambda: plan_table(root)}
+    return {
+        **RENDERERS,
+        **AXI_RENDERERS,
+        **LINK_RENDERERS,
+        "fpga": lambda: fpga_table(root),
+        "testplan": lambda: plan_table(root),
+    }
 
 
 def rewrite(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
