@@ -15,7 +15,9 @@ LINT = [str(Path(sys.executable).parent / "lint-imports"), "--no-logo", "--no-ca
 MODULES = (
     "hw.spec.config",
     "hw.tsu.core",
+    "hw.axi.axi_tsu",
     "hw.boards.harness",
+    "hw.link.serial_tsu",
     "hw.synth.report",
     "hw.testplan",
     "hw.build",

@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Bit times of the UART, and the parameters that the link refuses."""
+
+import gc
 from fractions import Fraction
 
 import pytest
@@ -10,6 +13,16 @@ from hw.link.page_sender import PageSender
 from hw.link.serial_tsu import SerialTsu
 from hw.spec.config import PRESETS
 from hw.spec.errors import SpecError
+
+pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+
+
+@pytest.fixture(autouse=True)
+def refused_components_are_collected():
+    """Their warnings come when they are collected: here, and not in another test."""
+    yield
+    gc.collect()
+
 
 LINES = [(48, 12_000_000), (100, 12_000_000), (100, 3_000_000), (12, 3_000_000), (25, 115_200), (12, 1_000_000)]
 
