@@ -15,7 +15,7 @@ EXTRAS := hw,sim,report,dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all sim synth bench noise docs check-generated lint clean
+.PHONY: help setup demo test test-all sim synth formal bench noise docs check-generated lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +50,9 @@ synth: $(STAMP) ## bitstream and resource table [BOARD=ulx3s|ecp5-25f|up5k]
 
 bench: $(STAMP) ## draws per second of the backends, beside NumPy
 	$(PY) -m host.bench
+
+formal: $(STAMP) ## proofs of the components, their covers and seeded bugs [NAME=component]
+	$(PY) -m hw.formal $(NAME)
 
 noise: $(STAMP) ## statistical tests of the RTL's noise words; rewrites docs/reference/noise.md
 	$(PY) -m sim.noise

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from hw.axi.tables import AXI_RENDERERS
+from hw.formal.table import formal_table
 from hw.link.docs import RENDERERS as LINK_RENDERERS
 from hw.spec.errors import SpecError
 from hw.spec.markdown import RENDERERS
@@ -36,6 +37,7 @@ def renderers(root: Path) -> dict[str, Callable[[], str]]:
         **RENDERERS,
         **AXI_RENDERERS,
         **LINK_RENDERERS,
+        "formal": formal_table,
         "fpga": lambda: fpga_table(root),
         "testplan": lambda: plan_table(root),
     }
