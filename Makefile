@@ -15,7 +15,7 @@ EXTRAS := hw,sim,report,dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all sim synth formal bench noise docs check-generated lint clean
+.PHONY: help setup demo test test-all sim synth bench formal noise docs check-generated lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

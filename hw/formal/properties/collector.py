@@ -145,7 +145,6 @@ PROOFS = tuple(
         depth=2,
         cover_depth=12,
         bugs=BUGS + (LANE_BUGS if lanes > 1 else ()),
-        quick=lanes == 2,
     )
     for lanes in (1, 2, 4)
 )

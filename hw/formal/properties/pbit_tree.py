@@ -114,7 +114,6 @@ def _proof(variant: str, bugs: tuple[Bug, ...], **changes: object) -> Proof:
         beside_latency=True,
         cover_depth=config.k_max + 3,
         bugs=bugs,
-        quick=variant == "tiny",
     )
 
 

@@ -54,6 +54,5 @@ PROOFS = (
             ),
             Bug(name="overwrites-it", where="skid_buffer", old="with m.If(~kept):", new="with m.If(1):", depth=6),
         ),
-        quick=True,
     ),
 )

@@ -101,7 +101,6 @@ def _register(pipelined: bool) -> Proof:
         depth=4 + pipelined,
         cover_depth=16,
         bugs=(NOT_REPLACED, *((REPLACED_LATE,) if pipelined else ())),
-        quick=not pipelined,
     )
 
 
