@@ -10,7 +10,10 @@ from .bugs import PROPERTIES, Bug
 
 MODULES = (
     "collector",
+    "core",
     "credit_fifo",
+    "lane",
+    "loader",
     "owed_counter",
     "pbit_tree",
     "pbit",
