@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BOARD ?= ulx3s
 BENCH ?=
+PRESET ?= sim
 WAVES ?=
 JOBS ?= auto
 
@@ -11,11 +12,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMP := $(VENV)/.setup-stamp
-EXTRAS := hw,sim,report,dev
+EXTRAS := hw,sim,serial,report,dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all sim synth bench formal noise docs check-generated lint clean
+.PHONY: help setup demo test test-all sim sim-board synth prog bench formal noise coverage docs check-generated lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,9 +45,15 @@ test-all: $(STAMP) ## the whole test suite, slow tests included, then every RTL 
 sim: $(STAMP) ## RTL benches under Verilator [WAVES=1] [BENCH=name]
 	$(PY) -m sim.benches $(if $(filter-out 0,$(WAVES)),--waves) $(BENCH)
 
-synth: $(STAMP) ## bitstream and resource table [BOARD=ulx3s|ecp5-25f|up5k]
+sim-board: $(STAMP) ## a board under Verilator, its UART on a pseudo-terminal [PRESET=sim]
+	$(PY) -m sim.board --preset $(PRESET)
+
+synth: $(STAMP) ## bitstream and resource table [BOARD=ulx3s|ulx3s-25f|icebreaker|ecp5-85f|ecp5-25f|up5k]
 	$(PY) -m hw.build --board $(BOARD)
 	$(PY) -m hw.docgen
+
+prog: $(STAMP) ## load the bitstream into a board [BOARD=ulx3s|ulx3s-25f|icebreaker]
+	$(PY) -m hw.prog --board $(BOARD)
 
 bench: $(STAMP) ## draws per second of the backends, beside NumPy
 	$(PY) -m host.bench
@@ -57,13 +64,19 @@ formal: $(STAMP) ## proofs of the components, their covers and seeded bugs [NAME
 noise: $(STAMP) ## statistical tests of the RTL's noise words; rewrites docs/reference/noise.md
 	$(PY) -m sim.noise
 
+coverage: $(STAMP) ## line, toggle and functional coverage of the RTL benches; rewrites docs/reference/coverage.md
+	$(PY) -m sim.coverage
+
 docs: $(STAMP) ## rewrite the generated parts of docs/ and README.md
 	$(PY) -m hw.docgen
 	$(PY) -m sim.noise --docs
+	$(PY) -m sim.coverage --docs
 
 check-generated: $(STAMP) ## fail when a generated part of docs/ or README.md is stale
 	$(PY) -m hw.docgen --check
 	$(PY) -m sim.noise --check-docs
+	$(PY) -m sim.board.cost --check
+	$(PY) -m sim.coverage --check-docs
 
 lint: $(STAMP) ## ruff, mypy --strict, import layers
 	$(BIN)/ruff check .

@@ -32,6 +32,9 @@ Draw = Callable[[int], object]
 SHAPES = ((64, 1), (64, 8), (256, 1), (256, 8))
 """Pairs (K, lanes) of the backends; the NumPy samplers take the first K of each."""
 
+MEASURED = tuple(name for name, entry in BACKENDS.items() if not entry.has_port)
+"""Backends that are measured here; the rate of a board is that of its line, and costs no CPU time."""
+
 TAIL_SHARE = 0.25
 """Probability of the tail in the psi that is drawn from."""
 
@@ -185,7 +188,10 @@ def main(
         if not 0.001 <= seconds <= 60:
             raise SpecError("seconds", seconds, "a number in [0.001, 60]")
         with ExitStack() as stack:
-            names = backend or list(BACKENDS)
+            names = backend or list(MEASURED)
+            for name in names:
+                if name not in MEASURED:
+                    raise SpecError("backend", name, "one of " + ", ".join(MEASURED))
             samplers = contenders(backends=names, vocab_size=vocab, seed=seed, stack=stack, console=console)
             measure(samplers, rounds=rounds, seconds=seconds)
             console.print(render(samplers, vocab_size=vocab))

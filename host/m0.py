@@ -17,9 +17,9 @@ from host.psi.schema import Psi
 from host.psi.wire import psi_bytes
 from host.telemetry.dumps import DrawRecorder, save_psi
 from host.telemetry.files import RunFolder, check_destination, open_run_folder, write_json
-from host.telemetry.summary import Summary, Tally, ce_gap_nats, summarise
+from host.telemetry.summary import SUMMARY_SCHEMA_VERSION, Summary, Tally, ce_gap_nats, summarise
 from host.telemetry.writer import StepWriter
-from host.tsu.base import Draws, Tsu
+from host.tsu.base import Draws, NoiseAlarm, Tsu
 from host.tsu.registry import open_tsu
 from host.verify.single import SingleVerifier, Verified
 from hw.spec.errors import SpecError
@@ -106,20 +106,19 @@ def run(options: M0Options, *, progress: Callable[[int, float], None] | None = N
         Bad input. Nothing has been written.
     TsuError
         The backend cannot be opened, or failed. Rows written so far stay in steps.jsonl.part.
+    NoiseAlarm
+        The noise failed a health test; summary.json says so.
     LawMismatchError
         The TSU reported integers that are not the law's.
     OutputError
         A result cannot be written.
     """
-    experiment = prepare(options)
     files = _destinations(options)
-    verifier = SingleVerifier(p=experiment.p, law=experiment.law)
     recorder = DrawRecorder(options.steps) if "save_draws" in files else None
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([options.seed, VERIFIER_STREAM])))
     with ExitStack() as stack:
-        tsu = stack.enter_context(
-            open_tsu(backend=options.backend, config=experiment.config, seed=options.seed, mode=options.weights)
-        )
+        experiment, tsu = _open(options, stack)
+        verifier = SingleVerifier(p=experiment.p, law=experiment.law)
         folder = None if options.telemetry == "off" else open_run_folder(options.out)
         facts = _facts(options, experiment, tsu, folder)
         if folder is not None:
@@ -140,13 +139,14 @@ def run(options: M0Options, *, progress: Callable[[int, float], None] | None = N
         if progress is not None:
             observers.append(_reporter(progress))
         cycles = tsu.cycles
-        with stop_on_signals() as stop:
+        with stop_on_signals() as stop, _marked(folder, facts):
             tally = measure(
                 tsu=tsu, psi=experiment.psi, verifier=verifier, rng=rng, steps=options.steps,
                 observers=tuple(observers), stop=stop,
             )  # fmt: skip
         cycles = tsu.cycles - cycles
     complete = tally.steps == options.steps
+    facts["noise_alarm"] = None
     facts["cycles"] = cycles or None
     facts["samples_per_cycle"] = tally.steps / cycles if cycles else None
     summary = summarise(
@@ -180,6 +180,34 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _marked(folder: RunFolder | None, facts: dict[str, Any]) -> Iterator[None]:
+    """Where the noise raises an alarm, say so in summary.json: what was drawn before is not to be trusted either."""
+    try:
+        yield
+    except NoiseAlarm as error:
+        if folder is not None:
+            mark = {"complete": False, "sound": False, **facts, "noise_alarm": str(error)}
+            write_json(folder.path / "summary.json", {"schema_version": SUMMARY_SCHEMA_VERSION, **mark})
+        raise
+
+
+def _open(options: M0Options, stack: ExitStack) -> tuple[Experiment, Tsu]:
+    """The experiment and its TSU. A board is opened first, for the law of its draws depends on its widths."""
+    experiment = None if options.has_port else prepare(options)
+    tsu = stack.enter_context(
+        open_tsu(
+            backend=options.backend,
+            config=None if experiment is None else experiment.config,
+            seed=options.seed,
+            mode=options.weights,
+            port=options.port,
+            baud=options.baud,
+        )
+    )
+    return experiment or prepare(options, config=tsu.config), tsu
 
 
 def _destinations(options: M0Options) -> dict[str, Path]:
@@ -218,8 +246,8 @@ def _facts(options: M0Options, experiment: Experiment, tsu: Tsu, folder: RunFold
     return {
         "run_id": None if folder is None else folder.run_id,
         "backend": options.backend,
-        "noise": options.noise,
-        "lanes": options.lanes,
+        "noise": experiment.config.noise,
+        "lanes": experiment.config.lanes,
         "weights": options.weights,
         "spec_id": f"{tsu.spec_id:#018x}",
         "seed": options.seed,

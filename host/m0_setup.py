@@ -13,7 +13,7 @@ from host.psi.craft import craft_psi
 from host.psi.law import DraftLaw
 from host.psi.schema import Psi, round_binary32
 from host.targets.categorical import SEED_LIMIT, make_target
-from host.tsu.registry import BACKENDS
+from host.tsu.registry import BACKENDS, check_location
 from hw.spec.config import K_LIMIT, VOCAB_LIMIT, TsuConfig
 from hw.spec.errors import SpecError, check_int
 
@@ -34,7 +34,10 @@ class M0Options:
     Parameters
     ----------
     backend, noise, lanes, weights
-        TSU: backend name, noise generator, parallel samplers, weight mode (table or exp2).
+        TSU: backend name, noise generator, parallel samplers, weight mode (table or exp2). With a backend that has a
+        port, the board brings noise and lanes: they stay None. Elsewhere None takes xoshiro128pp and 1.
+    port, baud : str or None, int or None
+        Where the board is, for a backend with a port; see `open_tsu`.
     steps : int
         Verified steps, in [1, 2**40].
     vocab : int or None
@@ -55,9 +58,11 @@ class M0Options:
     """
 
     backend: str = "model"
-    noise: str = "xoshiro128pp"
-    lanes: int = 1
+    noise: str | None = None
+    lanes: int | None = None
     weights: str = "table"
+    port: str | None = None
+    baud: int | None = None
     steps: int = 100_000
     vocab: int | None = None
     k: int = 64
@@ -81,6 +86,10 @@ class M0Options:
         ):
             if value not in legal:
                 raise SpecError(name, value, "one of " + ", ".join(legal))
+        check_location(self.backend, self.port, self.baud)
+        for name, given in (("noise", self.noise), ("lanes", self.lanes)):
+            if self.has_port and given is not None:
+                raise SpecError(name, given, f"none with backend {self.backend}: the board has its own")
         check_int("steps", self.steps, 1, STEPS_LIMIT)
         check_int("seed", self.seed, 0, SEED_LIMIT)
         if self.vocab is not None:
@@ -93,9 +102,15 @@ class M0Options:
         if self.telemetry == "off" and self.out is not None:
             raise SpecError("out", str(self.out), "no folder with telemetry off, which writes none")
 
+    @property
+    def has_port(self) -> bool:
+        """Whether the TSU is a board, which brings its own configuration."""
+        return BACKENDS[self.backend].has_port
+
     def tsu_config(self) -> TsuConfig:
         """The smallest TSU for K: k_max is the next power of two, at least 64."""
-        return TsuConfig(k_max=max(64, 1 << (self.k - 1).bit_length()), lanes=self.lanes, noise=self.noise)
+        given = {name: value for name, value in (("lanes", self.lanes), ("noise", self.noise)) if value is not None}
+        return TsuConfig(k_max=max(64, 1 << (self.k - 1).bit_length())).with_fields(**given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,17 +123,24 @@ class Experiment:
     law: DraftLaw
 
 
-def prepare(options: M0Options) -> Experiment:
+def prepare(options: M0Options, *, config: TsuConfig | None = None) -> Experiment:
     """Make target, psi and law.
+
+    Parameters
+    ----------
+    options : M0Options
+    config : TsuConfig or None
+        TSU of a board; None takes `options.tsu_config()`.
 
     Raises
     ------
     SpecError, TargetError
         A field is outside its legal range, or the target file is bad.
     """
-    config = options.tsu_config()
+    config = options.tsu_config() if config is None else config
     vocab = DEFAULT_VOCAB if options.vocab is None and options.pgen != "file" else options.vocab
     p = make_target(pgen=options.pgen, vocab_size=vocab, alpha=options.alpha, seed=options.seed, file=options.target)
-    check_int("K", options.k, 1, min(len(p), K_LIMIT))
+    check_int("vocab", len(p), 1, config.vocab_max)
+    check_int("K", options.k, 1, min(len(p), config.k_max))
     psi = craft_psi(p, options.k, options.tau, options.eps)
     return Experiment(config=config, p=p, psi=psi, law=draft_law(psi, config, options.weights))

@@ -17,9 +17,11 @@ from host.m0_setup import DEFAULT_VOCAB, M0Options
 from host.soundness import FAMILY_ALPHA
 from host.targets.categorical import TargetError
 from host.telemetry.files import OutputError
-from host.tsu.base import TsuError
+from host.tsu.base import NoiseAlarm, TsuError
 from host.tsu.registry import BACKENDS
+from host.tsu.serial.address import BAUD_DEFAULT
 from host.verify.single import LawMismatchError
+from hw.spec.config import TsuConfig
 from hw.spec.errors import SpecError
 from hw.spec.noise import GENERATORS
 
@@ -40,13 +42,14 @@ Examples
   python -m host.run_m0 --backend rtl
   python -m host.run_m0 --steps 5000 --vocab 500 --K 32 --seed 11
   python -m host.run_m0 --pgen zipf --alpha 1.1 --vocab 50000 --K 256 --lanes 4 --plot m0.png
+  python -m host.run_m0 --backend serial --port /dev/ttyUSB0
   python -m host.run_m0 --pgen file --target p.npy --save-draws draws.npz --save-psi psi.json
 
 \b
 Exit status
     0  the run is statistically sound
     1  it is not (an unbiased run gives this with probability about {FAMILY_ALPHA:g}),
-       or the TSU reported probabilities that are not its law's
+       or the TSU reported probabilities that are not its law's, or its noise failed a health test
     2  bad input, a backend that cannot be opened, or a result that cannot be written
   130  interrupted; what was done is kept, marked "complete": false
 """
@@ -57,8 +60,20 @@ BACKEND_HELP = "TSU: " + "; ".join(f"{name}, {entry.summary}" for name, entry in
 @app.command(help=HELP)
 def command(
     backend: Annotated[str, typer.Option(help=BACKEND_HELP)] = "model",
-    noise: Annotated[str, typer.Option(help="noise generator: " + ", ".join(GENERATORS))] = "xoshiro128pp",
-    lanes: Annotated[str, typer.Option(metavar=INT, help="parallel samplers, a power of two up to 64")] = "1",
+    port: Annotated[
+        str | None, typer.Option(help="board of --backend serial: serial port, pyserial URL, or unix:PATH if shared")
+    ] = None,
+    baud: Annotated[
+        str | None, typer.Option(metavar=INT, help=f"rate of its line, bits per second [default: {BAUD_DEFAULT}]")
+    ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(help=f"noise generator: {', '.join(GENERATORS)} [default: {TsuConfig().noise}, or the board's]"),
+    ] = None,
+    lanes: Annotated[
+        str | None,
+        typer.Option(metavar=INT, help="parallel samplers, a power of two up to 64 [default: 1, or the board's]"),
+    ] = None,
     weights: Annotated[str, typer.Option(help="weights from a table or from the on-chip exp2 unit")] = "table",
     steps: Annotated[str, typer.Option(metavar=INT, help="verified steps, at least 1")] = "100000",
     vocab: Annotated[
@@ -86,8 +101,10 @@ def command(
     """Run and show; returns the exit status."""
     options = M0Options(
         backend=backend,
+        port=port,
+        baud=None if baud is None else _integer("baud", baud),
         noise=noise,
-        lanes=_integer("lanes", lanes),
+        lanes=None if lanes is None else _integer("lanes", lanes),
         weights=weights,
         steps=_integer("steps", steps),
         vocab=None if vocab is None else _integer("vocab", vocab),
@@ -174,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments = arguments[1:]
     try:
         status: int = app(arguments, prog_name="python -m host.run_m0", standalone_mode=False)
-    except LawMismatchError as error:
+    except (LawMismatchError, NoiseAlarm) as error:
         return _refuse(f"not sound: {error}", UNSOUND)
     except typer.TyperException as error:
         return _refuse(f"{error.format_message()} (--help shows all options)", REFUSED)

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verilog, bitstream and resource table of the TSU on an FPGA: `python -m hw.build --board NAME` (`make synth`)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hw.boards.board_top import BoardTop
+from hw.boards.boards import BOARDS, DEFAULT_BAUD
 from hw.boards.harness import SynthHarness
 from hw.boards.targets import TARGETS, Target
 from hw.boards.top import SynthTop
@@ -37,7 +40,22 @@ REPORT_JSON = "report.json"
 REPORT_MARKDOWN = "report.md"
 
 
-def build(board: str, target: Target, config: TsuConfig, *, seed: int, tries: int, folder: Path) -> SynthReport:
+def core_top(target: Target, config: TsuConfig) -> SynthTop:
+    """The core alone, on a few pins."""
+    harness = SynthHarness(TsuCore(config=config), register_outputs=target.family == "ecp5")
+    return SynthTop(harness, rst_inverted=target.rst_inverted)
+
+
+def build(
+    board: str,
+    target: Target,
+    config: TsuConfig,
+    make_top: Callable[[], SynthTop | BoardTop],
+    *,
+    seed: int,
+    tries: int,
+    folder: Path,
+) -> SynthReport:
     """Run the whole flow in `folder` and leave Verilog, netlist, bitstream, logs and the report there.
 
     Up to `tries` placements, with the seeds from `seed` on, are made until one meets the clock; the last one is kept.
@@ -49,8 +67,7 @@ def build(board: str, target: Target, config: TsuConfig, *, seed: int, tries: in
         (folder / stale).unlink(missing_ok=True)
     runner = Runner(folder, target.time_limit_s)
     runner.say(f"verilog: {target.title}, {config.lanes} lane{'s' * (config.lanes > 1)}")
-    harness = SynthHarness(TsuCore(config=config), register_outputs=target.family == "ecp5")
-    top = SynthTop(harness, rst_inverted=target.rst_inverted)
+    top = make_top()
     (folder / VERILOG_FILE).write_text(top.to_verilog(target), encoding="utf-8")
     cells = synthesise(runner, target.family, top.NAME, VERILOG_FILE)
     if target.family == "ecp5":
@@ -65,9 +82,11 @@ def build(board: str, target: Target, config: TsuConfig, *, seed: int, tries: in
             io_type=target.io_type,
             aim_mhz=target.aim_mhz,
             seed=attempt,
+            oscillator_mhz=target.oscillator_mhz,
+            pulls=target.pulls,
         )
         routed = (folder / REPORT_FILE).read_text(encoding="utf-8")
-        fmax_mhz = read_fmax_mhz(routed)
+        fmax_mhz = read_fmax_mhz(routed, target.clk_net)
         runner.say(f"seed {attempt}: {fmax_mhz} MHz")
         if fmax_mhz >= target.clk_mhz:
             break
@@ -113,14 +132,40 @@ def changed(config: TsuConfig, changes: Sequence[str]) -> TsuConfig:
     return config.with_fields(**fields)
 
 
+def design(
+    board: str, change: Sequence[str], *, clk_mhz: float | None, baud: int
+) -> tuple[Target, TsuConfig, Callable[[], SynthTop | BoardTop]]:
+    """What is built for a name that `--board` takes; the last one makes the top level.
+
+    Raises SpecError where the name, a change, the clock or the rate is not legal.
+    """
+    if board in BOARDS:
+        chosen = BOARDS[board]
+        config = changed(PRESETS[chosen.preset], change)
+        clk_hz = chosen.clk_hz if clk_mhz is None else round(clk_mhz * 1e6)
+        chosen.check(clk_hz=clk_hz, baud=baud)
+        return chosen.target(clk_hz=clk_hz), config, partial(chosen.top, config, clk_hz=clk_hz, baud=baud)
+    if board not in TARGETS:
+        raise SpecError("board", board, "one of " + ", ".join((*BOARDS, *TARGETS)))
+    target = TARGETS[board]
+    config = changed(PRESETS[target.preset], change)
+    if clk_mhz is not None:
+        target = replace(target, clk_mhz=clk_mhz, aim_mhz=clk_mhz)
+    return target, config, partial(core_top, target, config)
+
+
 def main(
-    board: Annotated[str, typer.Option(help="One of " + ", ".join(TARGETS) + ".")] = "ulx3s",
+    board: Annotated[
+        str,
+        typer.Option(help="A board: " + ", ".join(BOARDS) + "; or the core alone on a device: " + ", ".join(TARGETS)),
+    ] = "ulx3s",
     change: Annotated[
         list[str] | None, typer.Option("--set", help="FIELD=VALUE of the TSU's configuration; may be repeated.")
     ] = None,
     clk_mhz: Annotated[
         float | None, typer.Option(help="Clock to aim at and to reach, instead of the board's, MHz.")
     ] = None,
+    baud: Annotated[int, typer.Option(help="Rate of a board's line, bit/s.")] = DEFAULT_BAUD,
     seed: Annotated[int, typer.Option(help="First placement seed.")] = DEFAULT_SEED,
     tries: Annotated[int, typer.Option(help="Placements made at most, until one meets the clock.")] = DEFAULT_TRIES,
     out: Annotated[Path, typer.Option(help="Build folder; one folder for each board is made in it.")] = Path(
@@ -130,6 +175,9 @@ def main(
 ) -> None:
     """Synthesise, place, route and pack the TSU for a board, and print what it takes and how fast it is.
 
+    A board is built with its PLL, UART and lamps, ready to be loaded with `python -m hw.prog`. The core alone is
+    measured behind a few pins.
+
     The report of a build with no option but the board's that meets its clock also goes to docs/reference/fpga/,
     from which `make docs` makes the table of docs/reference/fpga.md.
     """
@@ -138,20 +186,16 @@ def main(
         and clk_mhz is None
         and seed == DEFAULT_SEED
         and tries == DEFAULT_TRIES
+        and baud == DEFAULT_BAUD
         and REPORT_FOLDER.parent.is_dir()
     )
     try:
-        if board not in TARGETS:
-            raise SpecError("board", board, "one of " + ", ".join(TARGETS))
-        target = TARGETS[board]
-        config = changed(PRESETS[target.preset], change or [])
         check_int("seed", seed, 0, 2**31 - 100)
         check_int("tries", tries, 1, 100)
-        if clk_mhz is not None:
-            if not 1 <= clk_mhz <= 1000:
-                raise SpecError("clk_mhz", clk_mhz, "a number in [1, 1000]")
-            target = replace(target, clk_mhz=clk_mhz, aim_mhz=clk_mhz)
-        report = build(board, target, config, seed=seed, tries=tries, folder=out / board)
+        if clk_mhz is not None and not 1 <= clk_mhz <= 1000:
+            raise SpecError("clk_mhz", clk_mhz, "a number in [1, 1000]")
+        target, config, make_top = design(board, change or [], clk_mhz=clk_mhz, baud=baud)
+        report = build(board, target, config, make_top, seed=seed, tries=tries, folder=out / board)
     except (SpecError, SynthError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None

@@ -6,7 +6,10 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import verilog
 from cocotb_tools.runner import get_runner
@@ -37,6 +40,32 @@ RUNTIME_OBJECTS = "verilated*.o"
 
 VERILATION_LIMIT_S = 600
 """Where Verilator needs longer for a bench, its runtime is compiled again: slower, not wrong."""
+
+
+def plain_verilog(component: Any) -> str:
+    """Verilog of the top, without references to its sources: the same for equal gateware."""
+    text: str = verilog.convert(component, name=TOP, emit_src=False)
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """How a top becomes a program: what a run that measures coverage does otherwise.
+
+    Parameters
+    ----------
+    convert : callable
+        Component to Verilog.
+    options : tuple of str
+        Options of Verilator.
+    """
+
+    convert: Callable[[Any], str] = plain_verilog
+    options: tuple[str, ...] = tuple(BUILD_ARGS)
+
+
+PLAIN = Flow()
+"""The flow of `python -m sim.benches`."""
 
 
 def content_hash(*parts: str) -> str:
@@ -74,7 +103,7 @@ def copy_objects(source: Path, target: Path, *, ahead_s: float) -> None:
             partial.replace(target / path.name)
 
 
-def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: bool) -> Path:
+def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: bool, flow: Flow = PLAIN) -> Path:
     """Elaborate and compile a bench, unless that was done before; returns its build directory.
 
     Raises
@@ -82,8 +111,8 @@ def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: 
     BenchError
         Verilator or the C++ compiler failed; its output is in `build.log` of the build directory.
     """
-    source = verilog.convert(bench.toplevel(), name=TOP, emit_src=False)
-    tools = [verilator.version, str(find_cxx()), *BUILD_ARGS, PORTS_ONLY, *TIMESCALE, str(waves)]
+    source = flow.convert(bench.toplevel())
+    tools = [verilator.version, str(find_cxx()), *flow.options, PORTS_ONLY, *TIMESCALE, str(waves)]
     control = control_text(source)
     directory = build_root / "benches" / content_hash(source, control, *tools)
     runtime = build_root / "benches" / f"runtime-{content_hash(*tools)}"
@@ -102,7 +131,7 @@ def build_bench(bench: Bench, *, verilator: Verilator, build_root: Path, waves: 
             sources=[source_path],
             hdl_toplevel=TOP,
             build_dir=directory,
-            build_args=[*BUILD_ARGS, PORTS_ONLY, str(control_path)],
+            build_args=[*flow.options, PORTS_ONLY, str(control_path)],
             timescale=TIMESCALE,
             waves=waves,
             log_file=log_path,

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -17,7 +18,7 @@ from xml.etree import ElementTree
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
-from .bench_build import TOP, build_bench
+from .bench_build import PLAIN, TOP, Flow, build_bench
 from .bench_file import ENV_FILE, ENV_VARIANT, Bench, BenchError, find_benches, select_benches
 from .verilated.toolchain import ToolMissing, Verilator, find_verilator
 
@@ -65,8 +66,21 @@ def read_results(path: Path) -> list[TestResult]:
     return results
 
 
+def run_directory(bench: Bench, build_root: Path) -> Path:
+    """Where a run of a bench leaves its log, its results and whatever else its simulation writes."""
+    return build_root / "benches" / "runs" / bench.name.replace("/", "-")
+
+
 def run_bench(
-    bench: Bench, *, verilator: Verilator, build_root: Path, waves: bool = False, seed: int = 1
+    bench: Bench,
+    *,
+    verilator: Verilator,
+    build_root: Path,
+    waves: bool = False,
+    seed: int = 1,
+    flow: Flow = PLAIN,
+    environment: Mapping[str, str] | None = None,
+    built: Path | None = None,
 ) -> list[TestResult]:
     """Build a bench and run all its tests in one simulation.
 
@@ -81,21 +95,27 @@ def run_bench(
         Record every signal.
     seed : int
         Seed of Python's `random` in the tests.
+    flow : Flow
+        How the program is made.
+    environment : mapping, optional
+        Further variables of the simulator's environment.
+    built : Path, optional
+        What `build_bench` returned; it is built first where this is not given.
 
     Raises
     ------
     BenchError
         The build failed, the simulation ended without results, or no test ran.
     """
-    directory = build_bench(bench, verilator=verilator, build_root=build_root, waves=waves)
-    run_directory = build_root / "benches" / "runs" / bench.name.replace("/", "-")
-    run_directory.mkdir(parents=True, exist_ok=True)
-    results_path = run_directory / "results.xml"
+    directory = built or build_bench(bench, verilator=verilator, build_root=build_root, waves=waves, flow=flow)
+    run_folder = run_directory(bench, build_root)
+    run_folder.mkdir(parents=True, exist_ok=True)
+    results_path = run_folder / "results.xml"
     results_path.unlink(missing_ok=True)
     waves_path = build_root / "waves" / f"{bench.name.replace('/', '-')}.vcd"
     if waves:
         waves_path.parent.mkdir(parents=True, exist_ok=True)
-    log_path = run_directory / "run.log"
+    log_path = run_folder / "run.log"
     try:
         # A test that fails, or a simulator that crashes, is seen in the results file.
         with contextlib.suppress(RuntimeError, SystemExit):
@@ -104,9 +124,9 @@ def run_bench(
                 hdl_toplevel=TOP,
                 hdl_toplevel_lang="verilog",
                 build_dir=directory,
-                test_dir=run_directory,
+                test_dir=run_folder,
                 results_xml=str(results_path),
-                extra_env={ENV_FILE: str(bench.path.resolve()), ENV_VARIANT: bench.variant},
+                extra_env={**(environment or {}), ENV_FILE: str(bench.path.resolve()), ENV_VARIANT: bench.variant},
                 test_args=["--trace-file", str(waves_path)] if waves else [],
                 waves=waves,
                 seed=seed,

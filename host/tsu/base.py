@@ -10,10 +10,27 @@ import numpy.typing as npt
 
 from host.psi.schema import Psi
 from hw.spec.config import TsuConfig
+from hw.spec.registers import Alarm
 
 
 class TsuError(RuntimeError):
     """A TSU refused a command, did not answer within its cycle bound, or cannot be built."""
+
+
+class NoiseAlarm(TsuError):  # noqa: N818  # says what happened: `except NoiseAlarm`
+    """A health test of the noise failed; draws since the last SEED are not to be trusted.
+
+    Parameters
+    ----------
+    message : str
+        One line that names lanes and tests.
+    alarms : tuple of Alarm
+        The tests that failed.
+    """
+
+    def __init__(self, message: str, *, alarms: tuple[Alarm, ...]) -> None:
+        super().__init__(message)
+        self.alarms = alarms
 
 
 @dataclass(frozen=True, kw_only=True)

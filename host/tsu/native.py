@@ -10,24 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from host.psi.schema import Psi
-from hw.spec.commands import STATUS_TEXT, Opcode, Status, WeightMode
+from hw.spec.commands import Status, WeightMode
 from hw.spec.config import TsuConfig
 from hw.spec.digest import spec_id
 from hw.spec.errors import check_int
+from hw.spec.registers import Alarm
 
 from .base import Capabilities, Draws, TsuError
-from .lowering import (
-    COUNT_MAX,
-    LoweredPsi,
-    Words,
-    check_mode,
-    draw_command,
-    load_command,
-    lower,
-    seed_command,
-    table_command,
-    weight_table,
-)
+from .health import noise_alarm
+from .held import Command, HeldPsi, refusal
+from .lowering import COUNT_MAX, Words, check_mode, seed_command
 
 _ANSWER_CYCLES = 20_000
 """Cycles that any single step may take: loads, tables, dividers and the fill of the pipelines are far below it."""
@@ -61,6 +53,7 @@ def _open_library(path: Path) -> ctypes.CDLL:
         "tsd_cycles": (u64, [handle]),
         "tsd_command": (ctypes.c_int, [handle, ctypes.c_void_p, u32, u64, out32, out64]),
         "tsd_draws": (u64, [handle, u64, *[ctypes.c_void_p] * 3, u64]),
+        "tsd_health": (u32, [handle, out32]),
         "tsd_message": (ctypes.c_char_p, [handle]),
     }
     for name, (result, arguments) in prototypes.items():
@@ -92,6 +85,8 @@ class NativeTsu:
         `seed` or `mode` is not legal.
     TsuError
         The library cannot be loaded, or was built from another hw.spec.
+    NoiseAlarm
+        The noise failed its known-answer test.
     """
 
     _device: int | None = None  # on the class: `close` must work where the constructor failed
@@ -102,10 +97,10 @@ class NativeTsu:
         self._capabilities = capabilities
         self._config = config
         self._mode = check_mode(config, mode)
-        self._table_key: tuple[float, float] | None = None
-        self._psi: Psi | None = None
+        self._held = HeldPsi(config)
         self._total = 0
         self._interrupted = False
+        self._alarm_lanes = (ctypes.c_uint32 * len(Alarm))()
         seed_words = seed_command(config, seed)
         self._library = _open_library(library)
         self._device = self._library.tsd_open()
@@ -117,7 +112,8 @@ class NativeTsu:
                     f"spec_id = {self.spec_id:#018x} of the {capabilities.name} TSU is not legal: "
                     f"expected {spec_id(config):#018x}, the host's"
                 )
-            self._execute(seed_words)
+            self._execute(Command(words=seed_words))
+            self._check_health()
         except TsuError:
             self.close()
             raise
@@ -159,6 +155,8 @@ class NativeTsu:
             `n` is negative, or the psi exceeds the capacity of this TSU.
         TsuError
             The TSU refused the psi, or did not answer within its cycle bound.
+        NoiseAlarm
+            A health test of its noise failed: these draws, and others since the last seed, are not to be trusted.
         """
         check_int("n", n, 0, 1 << 48)
         self._check_whole()
@@ -169,21 +167,21 @@ class NativeTsu:
             self._ask(psi, count)
             self._take(tokens[part], weights[part], spreads[part])
             self._interrupted = False
+            self._check_health()
         return Draws(tokens=tokens, weights=weights, spreads=spreads, total=self._total)
 
     def reseed(self, seed: int) -> None:
         """Start the stream again from a 64-bit seed; psi and table stay loaded."""
         words = seed_command(self._config, seed)
         self._check_whole()
-        self._execute(words)
+        self._execute(Command(words=words))
 
     def command(self, words: Words) -> tuple[Status, int]:
         """Execute one command as it stands: (status, total). For tests of the command layer.
 
         Draws that it asks for are delivered first by the next `sample`; ask for none, or use `take`.
         """
-        self._table_key = None
-        self._psi = None
+        self._held.forget()
         return self._send(np.ascontiguousarray(words, dtype=np.uint32))
 
     def take(self, n: int) -> Draws:
@@ -226,31 +224,22 @@ class NativeTsu:
         `_interrupted` is set from before the command until its caller has taken the draws; what fails earlier, a psi
         above the capacity for instance, leaves the stream whole.
         """
-        if self._psi is not None and (psi is self._psi or psi == self._psi):
-            if count:
-                words = draw_command(count=count)
-                self._interrupted = True
-                self._execute(words)
+        commands = self._held.commands(psi, count, self._mode)
+        if not commands:
             return
-        lowered = lower(psi, self._config, self._mode)
-        if self._mode is WeightMode.TABLE and self._table_key != (psi.scale, psi.tau):
-            self._table_key = None
-            self._execute(table_command(weight_table(psi.scale, psi.tau, self._config.weight_bits)))
-            self._table_key = (psi.scale, psi.tau)
-        words = load_command(lowered, count=count)
-        self._psi = None
+        self._held.forget(table=len(commands) > 1)
+        for command in commands[:-1]:
+            self._execute(command)
         self._interrupted = True
-        self._total = self._execute(words, lowered)
-        self._psi = psi
+        self._total = self._execute(commands[-1])
+        self._held.hold(psi, self._mode)
 
-    def _execute(self, words: Words, lowered: LoweredPsi | None = None) -> int:
+    def _execute(self, command: Command) -> int:
         """Execute a command that must succeed; its total."""
-        status, total = self._send(words)
+        status, total = self._send(command.words)
         if status is not Status.OK:
             self._interrupted = False  # a refused command leaves no draw behind
-            opcode = Opcode(int(words[0]) & 0xFF).name
-            fields = _describe(status, self._config, lowered)
-            raise TsuError(f"the TSU refused {opcode}: {status.name}, {STATUS_TEXT[status]}{fields}")
+            raise refusal(command.words, status, self._config, command.lowered)
         return total
 
     def _send(self, words: Words) -> tuple[Status, int]:
@@ -275,6 +264,12 @@ class NativeTsu:
         if taken != n:
             self._fail(f"{taken} of {n} draws within {bound} cycles: {self._message()}")
 
+    def _check_health(self) -> None:
+        """Raise NoiseAlarm where a health test has failed."""
+        health = self._library.tsd_health(self._handle(), self._alarm_lanes)
+        if health:
+            raise noise_alarm(health, list(self._alarm_lanes), self._config)
+
     def _fail(self, reason: str) -> NoReturn:
         """Close a device whose stream is no longer known, and say why."""
         self.close()
@@ -283,19 +278,3 @@ class NativeTsu:
     def _message(self) -> str:
         text: bytes = self._library.tsd_message(self._handle())
         return text.decode()
-
-
-def _describe(status: Status, config: TsuConfig, lowered: LoweredPsi | None) -> str:
-    """The offending fields of a refused LOAD, in parentheses."""
-    if lowered is None:
-        return ""
-    psi = lowered.psi
-    facts = {
-        Status.BAD_K: f"k = {psi.k}, k_max = {config.k_max}",
-        Status.BAD_VOCAB: f"vocab_size = {psi.vocab_size}, k = {psi.k}, vocab_max = {config.vocab_max}",
-        Status.BAD_MODE: f"mode = {lowered.mode.name.lower()}, weight_source = {config.weight_source}",
-        Status.BAD_TAIL: f"tail = {psi.tail!r}, tail_weight = {lowered.tail_weight}, vocab_size = {psi.vocab_size}",
-        Status.BAD_TOTAL: f"k = {psi.k}, tail = {psi.tail!r}, shift = {lowered.shift}, "
-        f"legal totals = [{config.total_min}, {config.total_max}]",
-    }
-    return f" ({facts[status]})" if status in facts else ""

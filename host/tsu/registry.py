@@ -4,11 +4,13 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from hw.spec.config import TsuConfig
 from hw.spec.errors import SpecError
 
 from .base import Tsu, TsuError
+from .serial.address import BAUD_DEFAULT, PORT_LEGAL, check_baud, check_port
 
 _PROJECT = "thermo-speculative-decoding"
 
@@ -24,15 +26,18 @@ class Backend:
     module : str
         Module that holds the class.
     factory : str
-        The class, called with keywords config, seed and mode.
+        The class, called with keywords config, seed and mode, and with port and baud where it has a port.
     extra : str or None
         Optional dependency group that the backend needs; None where the core suffices.
+    has_port : bool
+        Whether it is a board at a port, which brings its own configuration.
     """
 
     summary: str
     module: str
     factory: str
     extra: str | None
+    has_port: bool = False
 
 
 BACKENDS: dict[str, Backend] = {
@@ -42,22 +47,70 @@ BACKENDS: dict[str, Backend] = {
     "rtl": Backend(
         summary="the Amaranth TSU, compiled by Verilator", module="host.tsu.rtl", factory="RtlTsu", extra="sim"
     ),
+    "serial": Backend(
+        summary="a board on a serial port (--port)",
+        module="host.tsu.serial.tsu",
+        factory="SerialTsu",
+        extra="serial",
+        has_port=True,
+    ),
 }
 """Every backend by name; `extra` names the optional dependencies of the package."""
 
 
-def open_tsu(*, backend: str, config: TsuConfig, seed: int = 0, mode: str | None = None) -> Tsu:
+def check_location(backend: str, port: object, baud: object) -> None:
+    """Refuse a port or rate that the backend does not have, and a backend without the port that it needs.
+
+    Parameters
+    ----------
+    backend : str
+        A key of `BACKENDS`.
+    port, baud : object
+        As given; None where nothing was given.
+
+    Raises
+    ------
+    SpecError
+        See above, or `port` or `baud` is not legal.
+    """
+    if BACKENDS[backend].has_port:
+        if port is None:
+            raise SpecError("port", None, f"{PORT_LEGAL}, for backend {backend}")
+        check_port(port)
+        if baud is not None:
+            check_baud(baud)
+        return
+    boards = ", ".join(name for name, entry in BACKENDS.items() if entry.has_port)
+    for name, value in (("port", port), ("baud", baud)):
+        if value is not None:
+            raise SpecError(name, value, f"none with backend {backend}; it belongs to backend {boards}")
+
+
+def open_tsu(
+    *,
+    backend: str,
+    config: TsuConfig | None,
+    seed: int = 0,
+    mode: str | None = None,
+    port: str | None = None,
+    baud: int | None = None,
+) -> Tsu:
     """Open a TSU and seed it.
 
     Parameters
     ----------
     backend : str
         A key of `BACKENDS`.
-    config : TsuConfig
+    config : TsuConfig or None
+        None takes that of the board, for a backend with a port.
     seed : int
         In [0, 2**64 - 1].
     mode : str or None
         "table" or "exp2"; None takes the table where the TSU has one.
+    port : str or None
+        Where the board is: a path, a URL of pyserial, or unix:PATH of a shared board.
+    baud : int or None
+        Bits per second; None takes 3,000,000.
 
     Raises
     ------
@@ -69,13 +122,22 @@ def open_tsu(*, backend: str, config: TsuConfig, seed: int = 0, mode: str | None
     entry = BACKENDS.get(backend)
     if entry is None:
         raise SpecError("backend", backend, "one of " + ", ".join(BACKENDS))
+    check_location(backend, port, baud)
+    arguments: dict[str, Any] = {"config": config, "seed": seed, "mode": mode}
+    if entry.has_port:
+        arguments |= {"port": port, "baud": BAUD_DEFAULT if baud is None else baud}
+    elif config is None:
+        raise SpecError("config", None, f"a TsuConfig, for backend {backend}")
     try:
         factory: Callable[..., Tsu] = getattr(importlib.import_module(entry.module), entry.factory)
-        return factory(config=config, seed=seed, mode=mode)
+        return factory(**arguments)
     except ImportError as error:
-        missing = error.name or str(error)
-        if entry.extra is None or missing.split(".")[0] in ("host", "sim", "hw"):
-            raise
-        raise TsuError(
-            f"backend {backend} needs the package {missing}: pip install '{_PROJECT}[{entry.extra}]'"
-        ) from error
+        raise missing_dependency(backend, error) from error
+
+
+def missing_dependency(backend: str, error: ImportError) -> Exception:
+    """What to raise for an import that failed: one line that names the extra, or `error` itself where it is a bug."""
+    extra, missing = BACKENDS[backend].extra, error.name or str(error)
+    if extra is None or missing.split(".")[0] in ("host", "sim", "hw"):
+        return error
+    return TsuError(f"backend {backend} needs the package {missing}: pip install '{_PROJECT}[{extra}]'")

@@ -81,7 +81,7 @@ class SynthHarness(wiring.Component):
         for ready in self._holds:
             m.d.comb += ready.eq(~hold)
 
-        shift = Signal(sum(self.input_layout.values()))
+        shift = Signal(sum(self.input_layout.values()), reset_less=True)
         valids: list[Value] = []
         low = 0
         for name, port in self._inputs.items():
@@ -100,7 +100,7 @@ class SynthHarness(wiring.Component):
         with m.If(shift_stb & ~Cat(valids).any()):
             m.d.sync += shift.eq(Cat(shift[1:], data_bit))
 
-        outputs, chain = Signal(self.output_bits), Signal(self.output_bits)
+        outputs, chain = (Signal(self.output_bits, reset_less=True) for _ in range(2))
         m.d["sync" if self._register_outputs else "comb"] += outputs.eq(Cat(self._outputs.values()))
         m.d.sync += chain.eq(outputs ^ (chain << 1))
         m.d.comb += self.signature_bit.eq(chain[-1])

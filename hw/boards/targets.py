@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The FPGAs that `make synth` builds for: device, pins, preset and clock constraint."""
+"""What place and route has to know of a device, and the FPGAs on which the core alone is measured."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,12 @@ class Target:
         Electrical standard of the pins (ECP5 only).
     time_limit_s : int
         Longest time any one tool may take.
+    pulls : dict of str to str
+        "UP" or "DOWN" for each port whose pin has a pull resistor inside the FPGA.
+    oscillator_mhz : float or None
+        Frequency at the port `clk` where that is not the clock that is reported.
+    clk_net : str
+        Net whose clock is reported.
     """
 
     title: str
@@ -42,6 +49,9 @@ class Target:
     rst_inverted: bool = False
     io_type: str = ""
     time_limit_s: int = 3600
+    pulls: Mapping[str, str] = field(default_factory=dict)
+    oscillator_mhz: float | None = None
+    clk_net: str = "clk"
 
 
 ULX3S_PINS = {
@@ -67,8 +77,8 @@ ICEBREAKER_PINS = {
 """Clock, button, LED and the upper row of PMOD1A of the iCEBreaker."""
 
 TARGETS: dict[str, Target] = {
-    "ulx3s": Target(
-        title="ULX3S, LFE5U-85F-6",
+    "ecp5-85f": Target(
+        title="LFE5U-85F-6, core",
         family="ecp5",
         device_options=("--85k", "--package", "CABGA381", "--speed", "6"),
         preset="ecp5-85f",
@@ -78,7 +88,7 @@ TARGETS: dict[str, Target] = {
         io_type="LVCMOS33",
     ),
     "ecp5-25f": Target(
-        title="ULX3S, LFE5U-25F-6",
+        title="LFE5U-25F-6, core",
         family="ecp5",
         device_options=("--25k", "--package", "CABGA381", "--speed", "6"),
         preset="ecp5-25f",
@@ -88,7 +98,7 @@ TARGETS: dict[str, Target] = {
         io_type="LVCMOS33",
     ),
     "up5k": Target(
-        title="iCEBreaker, iCE40UP5K",
+        title="iCE40UP5K, core",
         family="ice40",
         device_options=("--up5k", "--package", "sg48"),
         preset="up5k",
@@ -98,4 +108,4 @@ TARGETS: dict[str, Target] = {
         rst_inverted=True,
     ),
 }
-"""Targets by the name that `--board` takes."""
+"""Cores, on the pins of a board that has the device, by the name that `--board` takes."""

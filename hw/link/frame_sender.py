@@ -12,6 +12,7 @@ from hw.spec.config import TsuConfig
 from hw.spec.frames import (
     CRC_BYTES,
     DEVICE_BIT,
+    DRAW_ALARM_BIT,
     DRAW_LAST_BIT,
     DRAW_TRAILER_BYTES,
     FLOW_BYTES,
@@ -60,11 +61,12 @@ class FrameSender(wiring.Component):
     -------
     i_status, i_draw : In(stream)        of `TsuCore`
     register_address : Out(4), register_data : In(32)
+    alarm : In(1)                        of the health tests; goes into each DRAWS frame as it is made
     control_stb : In(1), control_type : In(3), argument : In(8)      of `FrameReceiver`, as are the next ones
     granted_stb : In(1), error_stb : In(1), error : In(3), expected : In(8), room : In
     o_byte : Out(stream(8))              to the line
     Reset        a delimiter and PONG 0 are sent
-    Throughput   a byte of a frame in at most 7 cycles
+    Throughput   a byte of a frame in at most 8 cycles
     Raises       SpecError: pages
     """
 
@@ -73,12 +75,14 @@ class FrameSender(wiring.Component):
         self._record = DrawRecord(config=config)
         self._pages = PageSender(pages=pages)
         self._draw_done, self._skip_done = Signal(), Signal()  # a draw has been taken care of; a lane holds none
+        self._leaving = Signal()  # the beat has been
         super().__init__(
             {
                 "i_status": In(stream.Signature(status_layout())),
                 "i_draw": In(stream.Signature(beat_layout(config))),
                 "register_address": Out(ADDRESS_BITS),
                 "register_data": In(32),
+                "alarm": In(1),
                 "control_stb": In(1),
                 "control_type": In(3),
                 "argument": In(8),
@@ -129,7 +133,10 @@ class FrameSender(wiring.Component):
             read.addr.eq(Cat(position, ~is_draws)),
         ]
         header = self._header(m, kind, position, answer, length)
-        in_header, started, came, advance = Signal(), Signal(), Signal(), Signal()
+        in_header, started, advance = Signal(), Signal(), Signal()
+        # Byte `position` of the frame: registered, and there two cycles after its position.
+        byte, coming, came = Signal(8), Signal(), Signal()
+        m.d.sync += byte.eq(Mux(in_header, header, read.data))
         m.d.comb += [
             crc.byte.eq(cobs.data),
             advance.eq(started & ~crc.busy),
@@ -150,7 +157,7 @@ class FrameSender(wiring.Component):
                     m.next = "FILL"
             with m.State("FILL"):
                 m.d.comb += write.en.eq(1)
-                m.d.sync += position.eq(position + 1)
+                m.d.sync += [position.eq(position + 1), coming.eq(0), came.eq(0)]
                 with m.If(~is_draws):
                     with m.If(position[:4] == self._length(kind) - 1):
                         m.d.sync += position.eq(0)
@@ -173,9 +180,9 @@ class FrameSender(wiring.Component):
                 complete = ~in_header & (position == length)
                 m.d.comb += [
                     cobs.data_stb.eq(came & ~started & ~complete),
-                    cobs.data.eq(Mux(in_header, header, read.data)),
+                    cobs.data.eq(byte),
                 ]
-                m.d.sync += came.eq(~advance)
+                m.d.sync += [coming.eq(~advance), came.eq(coming & ~advance)]
                 with m.If(advance & in_header & (position[:3] == HEADER_BYTES - 1)):
                     m.d.sync += [in_header.eq(0), position.eq(0)]
                 with m.If(complete):
@@ -235,7 +242,7 @@ class FrameSender(wiring.Component):
             (answer_due & of_register, FrameType.REGISTER),
             (answer_due, FrameType.PONG),
             (self.i_status.valid, FrameType.STATUS),
-            (self.i_draw.valid, FrameType.DRAWS),
+            (self.i_draw.valid & ~self._leaving, FrameType.DRAWS),
         ]
 
     def _header(self, m: Module, kind: Signal, index: Signal, answer: Signal, length: Value) -> Signal:
@@ -290,7 +297,8 @@ class FrameSender(wiring.Component):
         tail_place = 8 * record.token_bytes - 1
         gap = Const(0, tail_place - self._config.id_bits)
         fields = Cat(draw.token, gap, draw.tail, draw.weight)
-        trailer_fields = Cat(beat.spread, Const(0, DRAW_LAST_BIT - self._config.id_bits), beat.last & ~more)
+        flags = Cat(self.alarm, Const(0, DRAW_LAST_BIT - DRAW_ALARM_BIT - 1), beat.last & ~more)
+        trailer_fields = Cat(beat.spread, Const(0, DRAW_ALARM_BIT - self._config.id_bits), flags)
         if lanes > 1:
             m.d.comb += [
                 skip.eq(~beat.keep.bit_select(lane, 1) & ~trailer & (index == 0)),
@@ -301,7 +309,9 @@ class FrameSender(wiring.Component):
             ends.eq(index[:4] == Mux(trailer, DRAW_TRAILER_BYTES - 1, record.size - 1)),
             run_ends.eq((beat.last & ~more) | (filled == record.frame_draws * record.size - 1)),
         ]
+        # The beat leaves a cycle later: its stream does not hang on the whole of this logic.
+        m.d.comb += self.i_draw.ready.eq(self._leaving)
+        m.d.sync += self._leaving.eq(self._draw_done & ~more)
         with m.If(self._draw_done | self._skip_done):
-            m.d.comb += self.i_draw.ready.eq(~more & ~self._skip_done)
             m.d.sync += lane.eq(Mux(more | self._skip_done, lane + 1, 0))
         return byte, ends, run_ends, skip

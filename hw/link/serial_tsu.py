@@ -34,12 +34,14 @@ class SerialTsu(wiring.Component):
     Members
     -------
     rx : In(1), tx : Out(1)      the line; asynchronous and registered
+    alarm : Out(1)               of the health tests, for a lamp; the host finds it in every DRAWS frame
     Reset        a delimiter and PONG 0 are sent
     Raises       SpecError: a parameter is outside its range, or the clock does not suit the rate
     """
 
     rx: In(1)
     tx: Out(1, init=1)
+    alarm: Out(1)
 
     def __init__(
         self, *, config: TsuConfig, clk_hz: int, baud: int, receive_pages: int = 2, send_pages: int = 4
@@ -74,6 +76,8 @@ class SerialTsu(wiring.Component):
             receiver.framing_stb.eq(uart_receiver.framing_stb),
             core.register_address.eq(sender.register_address),
             sender.register_data.eq(core.register_data),
+            self.alarm.eq(core.alarm),
+            sender.alarm.eq(core.alarm),
         ]
         names = ("control_stb", "control_type", "argument", "granted_stb", "error_stb", "error", "expected", "room")
         m.d.comb += [getattr(sender, name).eq(getattr(receiver, name)) for name in names]

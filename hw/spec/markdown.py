@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of this package as Markdown; `python -m hw.docgen` puts them into the documents."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
 
-from . import commands, noise, psi_layout, registers
+from . import commands, health, noise, psi_layout, registers
 from .config import PRESETS
 from .digest import spec_id
 
@@ -116,6 +118,29 @@ def noise_table() -> str:
     )
 
 
+def _power_of_two(probability: Fraction) -> str:
+    """A tiny probability as a power of two, to one decimal."""
+    bits = math.log2(probability.numerator) - math.log2(probability.denominator)
+    return f"2^{bits:.1f}"
+
+
+def health_table() -> str:
+    """Constants of the noise's health tests, and exact probabilities of independent bits."""
+    schedule, fair, biased = health.SCHEDULE, Fraction(1, 2), Fraction(3, 5)
+    return table(
+        ["quantity", "value"],
+        [
+            ("samples of a dwell", schedule.dwell_words),
+            ("samples of a window", schedule.window_words),
+            ("ones of a window that pass", f"{schedule.ones_low} to {schedule.ones_high}"),
+            ("false alarm of a dwell (repetition)", _power_of_two(health.repetition_alarm(fair))),
+            ("false alarm of a window (proportion)", _power_of_two(health.proportion_alarm(fair))),
+            ("false alarm of a window, all tests (bound)", _power_of_two(health.false_alarm())),
+            ("a window of 60 % or 40 % ones is missed", _power_of_two(1 - health.proportion_alarm(biased))),
+        ],
+    )
+
+
 RENDERERS: dict[str, Callable[[], str]] = {
     "presets": presets_table,
     "commands": commands_table,
@@ -123,5 +148,6 @@ RENDERERS: dict[str, Callable[[], str]] = {
     "psi": psi_table,
     "registers": registers_table,
     "noise": noise_table,
+    "health": health_table,
 }
 """Tables by the name that stands in a document's marker."""

@@ -2,6 +2,7 @@
 """What a synthesis run gave: resources, clock and draws per second, from the files that the tools wrote."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ class SynthReport:
     Parameters
     ----------
     board, title : str
-        Key in `hw.boards.targets.TARGETS`, and board and device for people.
+        Key in `hw.boards.boards.BOARDS` or `hw.boards.targets.TARGETS`, and board and device for people.
     config : dict
         Fields of the `TsuConfig`.
     resources : dict of str to Usage
@@ -119,15 +120,16 @@ def read_usage(nextpnr_json: str, cells: Mapping[str, int], family: str) -> dict
     return usage
 
 
-def read_fmax_mhz(nextpnr_json: str) -> float:
-    """Highest clock of the domain of the clock port, MHz.
+def read_fmax_mhz(nextpnr_json: str, net: str = CLK_PORT) -> float:
+    """Highest clock of the domain of the clock port, MHz; or of `net`, which may have the name of a port below it.
 
     Raises SynthError when the report has no such clock.
     """
     clocks = json.loads(nextpnr_json)["fmax"]
-    ours = [clock["achieved"] for name, clock in clocks.items() if CLK_PORT in name.split("$")]
+    names = {net, CLK_PORT}
+    ours = [clock["achieved"] for name, clock in clocks.items() if names & set(re.split(r"[$.]", name))]
     if not ours:
-        raise SynthError(f"nextpnr reports no clock of port {CLK_PORT}: it has {', '.join(clocks) or 'none'}")
+        raise SynthError(f"nextpnr reports no clock of port {net}: it has {', '.join(clocks) or 'none'}")
     return round(float(min(ours)), 2)
 
 

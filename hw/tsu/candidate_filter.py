@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
-from .layouts import candidate_signature, params_signature
+from .layouts import candidate_signature, data_register, params_signature
 from .multiplier import PipelinedMultiplier
 from .pbit import PBit
 
@@ -71,24 +71,26 @@ class CandidateFilter(wiring.Component):
         inside = self.valid
         valid, uniform, verdicts = self.valid, self.uniform, [reject_pbit.fires, tail_pbit.fires]
         for stage in range(multiplier.latency_cycles + split):
-            moved = [valid, uniform, *(verdicts if stage >= split else [])]
-            beside = [Signal.like(value, name=f"stage_{stage}") for value in moved]
-            m.d.sync += [a.eq(b) for a, b in zip(beside, moved, strict=True)]
-            valid, uniform, *moved_verdicts = beside
-            verdicts = moved_verdicts or verdicts
+            moved = [uniform, *(verdicts if stage >= split else [])]
+            following = Signal(name=f"valid_{stage}")
+            m.d.sync += following.eq(valid)
+            valid = following
+            uniform, *moved = (data_register(m, value, name=f"stage_{stage}") for value in moved)
+            verdicts = moved or verdicts
             inside = inside | valid
         over, tail = verdicts
 
         low, index = Signal(config.tail_noise_bits), Signal(config.id_bits)
-        excluded, past_last, token = Signal(), Signal(), Signal(config.id_bits)
         m.d.comb += Cat(low, index).eq(multiplier.product)
-        m.d["sync" if split else "comb"] += [
-            excluded.eq(low < self.params.tail_reject),
-            past_last.eq(~(index < self.params.rank_last)),
-            token.eq(index + 1),
-        ]
+        included, past_last = ~(low < self.params.tail_reject), ~(index < self.params.rank_last)
+        token = (index + 1)[: config.id_bits]
+        if split:
+            included, past_last, token = (
+                data_register(m, value, name=name)
+                for name, value in {"included": included, "past_last": past_last, "token": token}.items()
+            )
         accept = Signal()
-        m.d.comb += accept.eq(~over & ~excluded)
+        m.d.comb += accept.eq(~over & included)
         m.d.sync += self.reject_stb.eq(valid & ~accept)
         m.d.comb += self.busy.eq(inside | self.reject_stb)
         route = self.o.route
@@ -97,6 +99,6 @@ class CandidateFilter(wiring.Component):
             route.bank.eq(self.bank),
             route.tail.eq(tail),
             route.past_last.eq(past_last),
-            self.o.value.eq(Mux(tail, token, uniform)),
         ]
+        m.d.comb += self.o.value.eq(data_register(m, Mux(tail, token, uniform), name="value"))
         return m

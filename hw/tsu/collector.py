@@ -100,19 +100,17 @@ class Collector(wiring.Component):
         m.d.comb += [result.ready.eq(send & kept) for kept, result in zip(keep, self.i_result, strict=True)]
 
         with m.If(send):
-            m.d.sync += [
-                beat.valid.eq(1),
-                beat.keep.eq(keep),
-                beat.spread.eq(spread),
-                beat.tag.eq(tag),
-                beat.last.eq(ends),
-            ]
-            for result, draw in zip(self.i_result, beat.draws, strict=True):
-                m.d.sync += [
-                    draw.token.eq(result.token),
-                    draw.weight.eq(Mux(result.tail, tail_weight, result.weight)),
-                    draw.tail.eq(result.tail),
-                ]
+            m.d.sync += beat.valid.eq(1)
         with m.Elif(beat.ready):
             m.d.sync += beat.valid.eq(0)
+        # Once the beat has left, its registers follow the lanes: whether all draws are there decides `valid` alone.
+        values = [(beat.keep, keep), (beat.spread, spread), (beat.tag, tag), (beat.last, ends)]
+        for result, draw in zip(self.i_result, beat.draws, strict=True):
+            weight = Mux(result.tail, tail_weight, result.weight)
+            values += [(draw.token, result.token), (draw.weight, weight), (draw.tail, result.tail)]
+        for index, (port, value) in enumerate(values):
+            register = Signal.like(port, name=f"beat_{index}", reset_less=True)
+            with m.If(~beat.valid | beat.ready):
+                m.d.sync += register.eq(value)
+            m.d.comb += port.eq(register)
         return m

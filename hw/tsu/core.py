@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The thermodynamic sampling unit."""
 
-from amaranth.hdl import DomainRenamer, Module, Signal
+from amaranth.hdl import Cat, DomainRenamer, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -10,10 +10,11 @@ from hw.spec.noise import WORD_BITS
 
 from .collector import Collector
 from .lane import Lane
-from .layouts import beat_layout, command_layout, status_layout
+from .layouts import beat_layout, command_layout, data_register, status_layout
 from .loader import Loader
 from .noise.bank import NoiseBank
 from .register_file import ADDRESS_BITS, RegisterFile
+from .replica import replica
 from .scheduler import Scheduler
 
 
@@ -30,6 +31,9 @@ class TsuCore(wiring.Component):
     load_domain : str
         Clock domain of the loader and of its writes. It may be a gated copy of `sync` that runs at least while a
         command is offered or `busy` is high.
+    monitor_domain : str
+        Clock domain of the health monitors. It may be a gated copy of `sync` that runs at least while `load_domain`
+        does.
     external_noise : bool
         Leave the noise banks out and take the words from `i_noise` (one stream for each lane); SEED then only
         restarts at lane 0. For exhaustive tests.
@@ -42,16 +46,26 @@ class TsuCore(wiring.Component):
     beat                                 what `o_draw` carries, as separate signals: faster to simulate
     register_address : In(4), register_data : Out(32)      see hw.spec.registers
     busy : Out(1)                        the loader is executing a command
+    alarm : Out(1)                       a health test of the noise failed; sticky, see `RegisterFile`
     i_noise : lanes x In(stream)         only with external_noise
     Latency      `latency_cycles` from noise word to draw
     Throughput   `lanes` candidates per cycle, of which at least 1 - 2**-guard_bits are draws
-    Reset        no psi, no table, the noise streams of seed 0
+    Reset        no psi, no table, the noise streams of seed 0. For the first 8192 cycles, a known-answer test of the
+                 noise: LOAD, SEED and draws wait for its end
     Golden       host.golden.exact.draft_law (law), host.tsu.model.ModelTsu (stream, bit-exact)
     """
 
-    def __init__(self, *, config: TsuConfig, load_domain: str = "sync", external_noise: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        config: TsuConfig,
+        load_domain: str = "sync",
+        monitor_domain: str = "sync",
+        external_noise: bool = False,
+    ) -> None:
         self._config = config
         self._load_domain = load_domain
+        self._monitor_domain = monitor_domain
         self._external_noise = external_noise
         self._lanes = [Lane(config=config, load_domain=load_domain) for _ in range(config.lanes)]
         self._collector = Collector(config=config)
@@ -64,6 +78,7 @@ class TsuCore(wiring.Component):
             "register_address": In(ADDRESS_BITS),
             "register_data": Out(32),
             "busy": Out(1),
+            "alarm": Out(1),
         }
         if external_noise:
             ports["i_noise"] = In(stream.Signature(config.noise_words * WORD_BITS)).array(config.lanes)
@@ -101,7 +116,6 @@ class TsuCore(wiring.Component):
             ]
         m.d.comb += [
             self.busy.eq(loader.busy),
-            loader.bank_in_use.eq(scheduler.bank_in_use),
             loader.params_in_use.eq(scheduler.params_in_use),
             scheduler.copied_stb.eq(collector.copied_stb),
             scheduler.done_stb.eq(collector.done_stb),
@@ -111,6 +125,7 @@ class TsuCore(wiring.Component):
             registers.address.eq(self.register_address),
             registers.refused_stb.eq(loader.refused_stb),
             self.register_data.eq(registers.data),
+            self.alarm.eq(registers.alarm),
         ]
         connect(m, loader.params, collector.params)
         for index, lane in enumerate(self._lanes):
@@ -126,21 +141,35 @@ class TsuCore(wiring.Component):
         if self._external_noise:
             for index, lane in enumerate(self._lanes):
                 connect(m, wiring.flipped(self.i_noise[index]), lane.i_words)
+            m.d.comb += loader.bank_in_use.eq(scheduler.bank_in_use)
         else:
-            self._noise(m, loader, registers)
+            self._noise(m, loader, scheduler, registers)
         return m
 
-    def _noise(self, m: Module, loader: Loader, registers: RegisterFile) -> None:
-        """One noise bank a lane; the seed chain enters at the last lane."""
+    def _noise(self, m: Module, loader: Loader, scheduler: Scheduler, registers: RegisterFile) -> None:
+        """One noise bank a lane; the seed chain enters at the last lane. Their known-answer tests end together."""
+        alarms, testing = registers.alarms, Signal()
+        # No SEED meanwhile. A bank in use holds a SEED back, and with it every LOAD.
+        m.d.comb += [registers.testing.eq(testing), loader.bank_in_use.eq(scheduler.bank_in_use | testing.replicate(2))]
         seeding, seed_stb, chain = Signal(), Signal(), Signal(WORD_BITS)
         m.d.sync += [seeding.eq(loader.seeding), seed_stb.eq(loader.seed_stb), chain.eq(loader.o_seed)]
+        if self._config.pipelined:
+            chain = data_register(m, chain, name="late_chain")  # as late as the replicas of the strobes
         for index in reversed(range(self._config.lanes)):
-            m.submodules[f"noise_{index}"] = bank = NoiseBank(self._config, lane=index)
+            m.submodules[f"noise_{index}"] = bank = NoiseBank(
+                self._config, lane=index, monitored=True, monitor_domain=self._monitor_domain
+            )
             connect(m, bank.o_words, self._lanes[index].i_words)
+            strobes = Cat(seeding, seed_stb)
+            if self._config.pipelined:
+                strobes = replica(m, strobes, name=f"seed_{index}", reset=True)
             m.d.comb += [
-                bank.seeding.eq(seeding),
-                bank.seed_stb.eq(seed_stb),
+                Cat(bank.seeding, bank.seed_stb).eq(strobes),
                 bank.i_seed.eq(chain),
-                registers.locked_up[index].eq(bank.locked_up),
+                alarms.repetition[index].eq(bank.repetition),
+                alarms.proportion[index].eq(bank.proportion),
+                alarms.known_answer[index].eq(bank.known_answer),
+                alarms.lockup[index].eq(bank.locked_up),
             ]
             chain = bank.o_seed
+        m.d.comb += testing.eq(bank.testing)

@@ -11,10 +11,10 @@ from hw.spec.noise import WORD_BITS
 from .candidate_filter import CandidateFilter
 from .credit_fifo import CreditFifo
 from .layouts import (
+    data_register,
     leaf_write_signature,
     members,
     params_signature,
-    registered,
     result_fields,
     result_signature,
     start_layout,
@@ -24,6 +24,7 @@ from .layouts import (
 from .leaf_lookup import LeafLookup
 from .owed_counter import OwedCounter
 from .pbit_tree import PBitTree
+from .replica import replicated
 from .skid_buffer import SkidBuffer
 
 
@@ -90,10 +91,14 @@ class Lane(wiring.Component):
         m.submodules.tree = self._tree
         m.submodules.leaves = self._leaves
         m.submodules.results = results = self._results
-        # The loader's writes are broadcast to all lanes; registered here, each lane decodes its own copy.
-        domain = self._load_domain
-        connect(m, registered(m, self.i_tree_write, name="tree_write", domain=domain), self._tree.i_write)
-        connect(m, registered(m, self.i_leaf_write, name="leaf_write", domain=domain), self._leaves.i_write)
+        for name, given, used in (
+            ("tree_write", self.i_tree_write, self._tree.i_write),
+            ("leaf_write", self.i_leaf_write, self._leaves.i_write),
+        ):
+            if self._config.lanes == 1 and not self._config.pipelined:
+                connect(m, wiring.flipped(given), used)
+            else:  # broadcast to all lanes: each of them decodes its own copy
+                connect(m, replicated(m, given, name=name, domain=self._load_domain), used)
         connect(m, self._filter.o, self._tree.i)
         self._issue(m)
         m.d.comb += [self._leaves.i_ticket.eq(self._ticket(m)), results.write_stb.eq(self._leaves.o_stb)]
@@ -126,15 +131,18 @@ class Lane(wiring.Component):
         words, uniform_bits = self.i_words.payload, config.uniform_bits
         m.d.sync += [
             candidates.valid.eq(issue),
-            candidates.uniform.eq(words[:uniform_bits]),
-            candidates.tail_word.eq(words[uniform_bits : uniform_bits + config.tail_noise_bits]),
             candidates.bank.eq(Mux(start.stb, start.bank, candidates.bank)),
         ]
-        with m.If(start.fresh):
-            m.d.sync += [
-                own.eq(given)
-                for (_, own), (_, given) in zip(members(candidates.params), members(self.params), strict=True)
-            ]
+        tail_word = words[uniform_bits : uniform_bits + config.tail_noise_bits]
+        m.d.comb += [
+            candidates.uniform.eq(data_register(m, words[:uniform_bits], name="uniform")),
+            candidates.tail_word.eq(data_register(m, tail_word, name="tail_word")),
+        ]
+        for (name, used), (_, given) in zip(members(candidates.params), members(self.params), strict=True):
+            own = Signal.like(given, name=f"own_{name}", reset_less=True)
+            with m.If(start.fresh):
+                m.d.sync += own.eq(given)
+            m.d.comb += used.eq(own)
 
         # late: keeps the stall out of the credits
         pop = Signal()
@@ -149,10 +157,12 @@ class Lane(wiring.Component):
         """Leaf of a head draw, or token of a tail draw: value - 1 + path, plus one where r is past the last id."""
         route, value = self._tree.o.route, self._tree.o.value[: self._config.id_bits]
         ticket = Signal(ticket_layout(self._config))
-        m.d.sync += [
-            ticket.valid.eq(route.valid),
-            ticket.bank.eq(route.bank),
-            ticket.tail.eq(route.tail),
-            ticket.index.eq(Mux(route.tail, value + route.path - ~route.past_last, route.path)),
+        token = (value + route.path - ~route.past_last)[: self._config.id_bits]
+        m.d.sync += ticket.valid.eq(route.valid)
+        m.d.comb += [
+            ticket.bank.eq(data_register(m, route.bank, name="ticket_bank")),
+            ticket.tail.eq(data_register(m, route.tail, name="ticket_tail")),
+            ticket.leaf.eq(data_register(m, route.path, name="ticket_leaf")),
+            ticket.token.eq(data_register(m, token, name="ticket_token")),
         ]
         return ticket

@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Module, Signal, Value, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -34,8 +34,8 @@ def status_layout() -> data.StructLayout:
 
 
 def ticket_layout(config: TsuConfig) -> data.StructLayout:
-    """What the tree found: the leaf of a head draw in `index`, or the token of a tail draw."""
-    return data.StructLayout({"valid": 1, "bank": 1, "tail": 1, "index": config.id_bits})
+    """What the tree found: the leaf of a head draw, or the token of a tail draw."""
+    return data.StructLayout({"valid": 1, "bank": 1, "tail": 1, "leaf": config.depth, "token": config.id_bits})
 
 
 def handshake_signature(fields: Mapping[str, int]) -> wiring.Signature:
@@ -174,8 +174,26 @@ def members(interface: object) -> list[tuple[str, Value]]:
     return [(path[-1], value) for path, _, value in interface.signature.flatten(interface)]
 
 
+CONTROL = frozenset({"stb", "id_stb", "weight_stb", "route"})
+"""Members that say whether the others count: the only ones that `registered` resets."""
+
+
 def registered(m: Module, source: object, *, name: str, domain: str = "sync") -> object:
     """A copy of the signals of an input port, one cycle later, ready to be connected to another input."""
     copy = wiring.PureInterface(source.signature.flip(), path=(name,))
-    m.d[domain] += [target.eq(value) for (_, target), (_, value) in zip(members(copy), members(source), strict=True)]
+    for member, value in members(source):
+        if member not in CONTROL:
+            setattr(copy, member, data_register(m, value, name=f"{name}__{member}", domain=domain))
+        else:
+            m.d[domain] += getattr(copy, member).eq(value)
     return copy
+
+
+def data_register(m: Module, value: ValueLike, *, name: str, domain: str = "sync") -> Signal:
+    """`value` one cycle later, in a register that no reset reaches: a valid bit beside it says whether it counts.
+
+    A reset of every register of the data path would be the largest net of an FPGA, and would crowd out all others.
+    """
+    register = Signal.like(value, name=name, reset_less=True)
+    m.d[domain] += register.eq(value)
+    return register

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leaf to token id and weight."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
-from .layouts import leaf_write_signature, result_fields, ticket_layout
+from .layouts import data_register, leaf_write_signature, result_fields, ticket_layout
 from .memories import exclusive_memory
 
 
@@ -58,18 +58,21 @@ class LeafLookup(wiring.Component):
         ]
 
         ticket, address = self.i_ticket, Signal(config.depth + 1)
-        m.d.comb += address.eq(Cat(self.i_ticket.index[: config.depth], self.i_ticket.bank))
+        m.d.comb += address.eq(Cat(self.i_ticket.leaf, self.i_ticket.bank))
         found = []
         for memory in (ids, weights):
             read = memory.read_port()
             m.d.comb += read.addr.eq(address)
             found.append(read.data)
-        beside = [ticket.valid, ticket.tail, ticket.index]
+        valid, tail, token = ticket.valid, ticket.tail, ticket.token
         for stage in range(self.latency_cycles):
-            beside = [self._registered(m, value, f"beside_{stage}") for value in beside]
+            following = Signal(name=f"valid_{stage}")
+            m.d.sync += following.eq(valid)
+            valid = following
+            tail = data_register(m, tail, name=f"tail_{stage}")
+            token = data_register(m, token, name=f"token_{stage}")
             if stage > 0:  # a block RAM's own output register
-                found = [self._registered(m, value, f"found_{stage}") for value in found]
-        valid, tail, token = beside
+                found = [data_register(m, value, name=f"found_{stage}_{i}") for i, value in enumerate(found)]
         id_, weight = found
         m.d.comb += [
             self.o_stb.eq(valid),
@@ -78,9 +81,3 @@ class LeafLookup(wiring.Component):
             self.o.weight.eq(weight),
         ]
         return m
-
-    @staticmethod
-    def _registered(m: Module, value: Value, name: str) -> Signal:
-        register = Signal(len(value), name=name, reset_less=len(value) > 1)
-        m.d.sync += register.eq(value)
-        return register

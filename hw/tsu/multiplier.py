@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.spec.errors import SpecError
 
+from .layouts import data_register
 from .multiplier18 import WIDTH as LIMB_BITS
 from .multiplier18 import Multiplier18
 
@@ -41,13 +42,14 @@ class PipelinedMultiplier(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         if self._stages == 1:
-            m.d.sync += self.product.eq(self.a * self.b)
+            m.d.comb += self.product.eq(data_register(m, self.a * self.b, name="product_register"))
             return m
         rows = [self._row(m, low) for low in range(0, len(self.b), LIMB_BITS)]
         if len(rows) == 1:
             m.d.comb += self.product.eq(rows[0])
         else:
-            m.d.sync += self.product.eq(sum((row << (LIMB_BITS * i) for i, row in enumerate(rows[1:], 1)), rows[0]))
+            total = sum((row << (LIMB_BITS * i) for i, row in enumerate(rows[1:], 1)), rows[0])[: len(self.product)]
+            m.d.comb += self.product.eq(data_register(m, total, name="product_register"))
         return m
 
     def _row(self, m: Module, low: int) -> Signal:
@@ -57,9 +59,6 @@ class PipelinedMultiplier(wiring.Component):
         for index, a_low in enumerate(range(0, len(self.a), LIMB_BITS)):
             m.submodules[f"limb_{a_low}_{low}"] = unit = Multiplier18()
             m.d.comb += [unit.a.eq(self.a[a_low : a_low + LIMB_BITS]), unit.b.eq(limb_b)]
-            away = Signal.like(unit.product, name=f"limb_{a_low}_{low}_away")
-            m.d.sync += away.eq(unit.product)
-            halves[index % 2].append(away)
-        row = Signal(len(self.a) + len(limb_b), name=f"row_{low}")
-        m.d.sync += row.eq(Cat(halves[0]) + (Cat(halves[1]) << LIMB_BITS))
-        return row
+            halves[index % 2].append(data_register(m, unit.product, name=f"limb_{a_low}_{low}_away"))
+        row = (Cat(halves[0]) + (Cat(halves[1]) << LIMB_BITS))[: len(self.a) + len(limb_b)]
+        return data_register(m, row, name=f"row_{low}")

@@ -43,5 +43,7 @@ class Multiplier18(wiring.Component):
             return m
         a, b = Signal(WIDTH, reset_less=True), Signal(WIDTH, reset_less=True)
         inside = Signal(2 * WIDTH, reset_less=True)
-        m.d.sync += [a.eq(self.a), b.eq(self.b), inside.eq(a * b), self.product.eq(inside)]
+        product = Signal(2 * WIDTH, reset_less=True)
+        m.d.sync += [a.eq(self.a), b.eq(self.b), inside.eq(a * b), product.eq(inside)]
+        m.d.comb += self.product.eq(product)
         return m

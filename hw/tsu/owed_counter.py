@@ -53,10 +53,11 @@ class OwedCounter(wiring.Component):
                 Mux(self.start_stb, self.some, Mux(moves, ~down | high_any | (low[:LOW_BITS] != 1), self.owes))
             ),
         ]
-        # Change is 0, 1 or -1 as one operand: one adder.
-        change = Cat(moves, down.replicate(LOW_BITS))
+        # Change is 0, 1 or -1 as one operand, or the count that is begun with, for then nothing moves: one adder.
+        begun = Mux(self.start_stb, self.count[:LOW_BITS], 0)
+        change = Cat(moves, down.replicate(LOW_BITS)) | begun
         m.d.sync += [
-            low.eq(Mux(self.start_stb, self.count[:LOW_BITS], low[:LOW_BITS] + change)),
+            low.eq(low[:LOW_BITS] + change),
             self.owes.eq(self.owes_next),
         ]
         with m.If(self.start_stb):

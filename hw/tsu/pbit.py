@@ -41,12 +41,13 @@ class PBit(wiring.Component):
         half = len(self.value) // 2
         value_low, value_high = self.value[:half], self.value[half:]
         threshold_low, threshold_high = self.threshold[:half], self.threshold[half:]
-        low_above, above, not_below = Signal(), Signal(), Signal()
+        # The carry out of a chain that compares a < b says a >= b: registered as it is, without a LUT behind the chain.
+        low_not_above, not_above, below = (Signal(reset_less=True) for _ in range(3))
         m.d.sync += [
-            low_above.eq(threshold_low < value_low),
-            above.eq(threshold_high < value_high),
+            low_not_above.eq(~(threshold_low < value_low)),
+            not_above.eq(~(threshold_high < value_high)),
             # t <= v as 2 t < 2 v + 1: other operands, or Yosys would share the chain and look for equality after all.
-            not_below.eq(Cat(C(0, 1), threshold_high) < Cat(C(1, 1), value_high)),
+            below.eq(~(Cat(C(0, 1), threshold_high) < Cat(C(1, 1), value_high))),
         ]
-        m.d.comb += self.fires.eq(Mux(low_above, not_below, above))
+        m.d.comb += self.fires.eq(Mux(low_not_above, ~not_above, ~below))
         return m

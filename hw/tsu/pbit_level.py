@@ -51,7 +51,8 @@ class PBitLevel(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, level = self._config, self._level
-        m.submodules.memory = memory = exclusive_memory(shape=unsigned(config.uniform_bits), depth=4 << level)
+        memory = exclusive_memory(shape=unsigned(config.uniform_bits), depth=4 << level, block_ram=config.block_ram)
+        m.submodules.memory = memory
 
         # Boundary j = node * 2**h + 2**(h-1) belongs to this level: its low h bits are 10..0.
         write = memory.write_port(domain=self._load_domain)

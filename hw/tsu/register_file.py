@@ -1,14 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read-only registers: identity, configuration, health."""
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
-from hw.spec.registers import ADDRESS_BITS, REGISTERS, constant_values
+from hw.spec.registers import (
+    ADDRESS_BITS,
+    HEALTH_TESTING_BIT,
+    LANE_REGISTERS,
+    REGISTER_LANES,
+    REGISTERS,
+    Alarm,
+    constant_values,
+)
 
 __all__ = ["ADDRESS_BITS", "RegisterFile"]
+
+
+def alarms_layout(config: TsuConfig) -> data.StructLayout:
+    """One bit a lane for each health test."""
+    return data.StructLayout({alarm.name.lower(): config.lanes for alarm in Alarm})
 
 
 class RegisterFile(wiring.Component):
@@ -22,13 +35,22 @@ class RegisterFile(wiring.Component):
     -------
     address : In, data : Out(32)     data follows address by one cycle; unused addresses read 0
     refused_stb : In(1)              a command was refused
-    locked_up : In(lanes)            a noise generator of the lane met the all-zero state
+    alarms : In(alarms_layout)       what the health tests of each lane's noise say
+    testing : In(1)                  the known-answer test runs
+    alarm : Out(1)                   some alarm is raised, one cycle after it was
     """
 
     def __init__(self, *, config: TsuConfig) -> None:
         self._config = config
         super().__init__(
-            {"address": In(ADDRESS_BITS), "data": Out(32), "refused_stb": In(1), "locked_up": In(config.lanes)}
+            {
+                "address": In(ADDRESS_BITS),
+                "data": Out(32),
+                "refused_stb": In(1),
+                "alarms": In(alarms_layout(config)),
+                "testing": In(1),
+                "alarm": Out(1),
+            }
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -37,7 +59,13 @@ class RegisterFile(wiring.Component):
         m.d.sync += counts.eq(self.refused_stb)
         with m.If(counts & ~refused.all()):
             m.d.sync += refused.eq(refused + 1)
-        live = {"REFUSED_COUNT": refused, "NOISE_LOCKUP": self.locked_up[:32]}
+        lanes = {alarm: getattr(self.alarms, alarm.name.lower()) for alarm in Alarm}
+        any_lane = Signal(len(Alarm))
+        m.d.sync += any_lane.eq(Cat(lanes[alarm].any() for alarm in Alarm))
+        m.d.comb += self.alarm.eq(any_lane.any())
+        health = Cat(any_lane, Signal(HEALTH_TESTING_BIT - len(Alarm)), self.testing)
+        live = {"REFUSED_COUNT": refused, "HEALTH": health}
+        live |= {name: lanes[alarm][:REGISTER_LANES] for alarm, name in LANE_REGISTERS.items()}
         values = constant_values(self._config) | live
         with m.Switch(self.address):
             for name, register in REGISTERS.items():

@@ -40,7 +40,7 @@ class WeightEngine(wiring.Component):
     def __init__(self, *, config: TsuConfig) -> None:
         self._config = config
         self._exp2 = Exp2Unit(stages=config.multiply_stages) if config.has_exp2 else None
-        self._source_cycles = self._exp2.latency_cycles if self._exp2 is not None else 2
+        self._source_cycles = self._exp2.latency_cycles if self._exp2 is not None else 1
         self.latency_cycles = self._source_cycles + 4
         super().__init__(
             {

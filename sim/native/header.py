@@ -9,7 +9,7 @@ from hw.spec import commands, exp2
 from hw.spec.config import TsuConfig
 from hw.spec.digest import spec_id
 from hw.spec.noise import GENERATORS, STATE_WORDS, WORD_BITS, stream_states
-from hw.spec.registers import REGISTERS
+from hw.spec.registers import LANE_REGISTERS, REGISTERS, Alarm
 
 ABI_HEADER = Path(__file__).with_name("tsd_abi.h")
 """The hand-written prototypes that every native TSU implements."""
@@ -61,6 +61,7 @@ def layout_macros() -> dict[str, int]:
         macro_name("table_command_words"): commands.TABLE_COMMAND_WORDS,
         macro_name("table_entries"): commands.TABLE_ENTRIES,
         macro_name("table_entry_words"): commands.TABLE_ENTRY_WORDS,
+        macro_name("alarms"): len(Alarm),
     }
     return macros
 
@@ -96,7 +97,8 @@ def config_macros(config: TsuConfig) -> dict[str, int]:
 def config_header(config: TsuConfig) -> str:
     """Text of `tsd_config.h`: every constant that native code needs of hw.spec and of one configuration.
 
-    Beside the macros it holds `tsd_reset_states`: the words of every noise stream of seed 0, as after reset.
+    Beside the macros it holds `tsd_reset_states`, the words of every noise stream of seed 0, and `tsd_lane_registers`,
+    for each alarm the address of the register that says which lanes raise it.
     """
     macros = layout_macros() | config_macros(config)
     states = stream_states(config.noise, 0, config.noise_streams)
@@ -104,6 +106,7 @@ def config_header(config: TsuConfig) -> str:
     lines += ["#include <stdint.h>", ""]
     lines += [f"#define {name} {_literal(value)}" for name, value in macros.items()]
     lines += ["", *_array("uint32_t", "tsd_reset_states", [word for state in states for word in state])]
+    lines += _array("uint32_t", "tsd_lane_registers", [REGISTERS[LANE_REGISTERS[alarm]].address for alarm in Alarm])
     return "\n".join([*lines, "#endif", ""])
 
 

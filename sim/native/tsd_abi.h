@@ -48,6 +48,13 @@ TSD_EXPORT int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n
 TSD_EXPORT uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads,
                               uint64_t max_cycles);
 
+/* Alarms of the noise's health tests that the calls so far have raised: a bit for each Alarm of hw/spec/registers.py.
+ *
+ * lanes   array of TSD_ALARMS; where the result is not 0, element a is the mask of the lanes that raise alarm a
+ *
+ * Always 0 for a device without such tests. */
+TSD_EXPORT uint32_t tsd_health(tsd_device *device, uint32_t *lanes);
+
 /* Why the last call fell short: one line of static text, never NULL. */
 TSD_EXPORT const char *tsd_message(tsd_device *device);
 

@@ -24,9 +24,12 @@ class FlatTsu(Elaboratable):
     * The clock domains have no reset: registers start from their initial values.
     * The loader has a clock of its own, `load_clk`, which the caller lets rise together with `clk` from the first word
       of a command until its status has come; an idle loader costs nothing. Its inputs go through a small FIFO.
+    * The health monitors have a clock of their own, `monitor_clk`, which the caller lets rise with `load_clk`, and in
+      some of the other cycles: what they miss is not examined.
     * `draw_enable` is registered: a beat is taken at each rising edge before which `draw_valid` is high, and an enable
       that falls before an edge stops the beats after it.
     * A status is taken as soon as `status_valid` is high.
+    * `alarm` follows with `load_clk`.
 
     Parameters
     ----------
@@ -34,8 +37,8 @@ class FlatTsu(Elaboratable):
     """
 
     def __init__(self, *, config: TsuConfig) -> None:
-        self.core = TsuCore(config=config, load_domain="load")
-        self.clocks = [ClockDomain("sync", reset_less=True), ClockDomain("load", reset_less=True)]
+        self.core = TsuCore(config=config, load_domain="load", monitor_domain="monitor")
+        self.clocks = [ClockDomain(name, reset_less=True) for name in ("sync", "load", "monitor")]
         self.clocks[0].clk.name = "clk"
         self.command = Signal(command_layout())
         self.command_valid, self.command_ready = Signal(), Signal()
@@ -57,6 +60,7 @@ class FlatTsu(Elaboratable):
             "draw_keep": beat.keep,
             "draw_spread": beat.spread,
             "register_data": self.core.register_data,
+            "alarm": self.core.alarm,
         }
         for lane in range(config.lanes):
             self.outputs[f"token_{lane}"] = beat.draws[lane].token

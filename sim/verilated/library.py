@@ -70,7 +70,9 @@ def _fast_path_flags(work: Path) -> list[str]:
     """Macros for the shim: which of Verilator's internal names this version's model has."""
     names = {
         "TSD_HAS_ROOT_EVAL": ["void Vtsu___024root___eval(Vtsu___024root* vlSelf)"],
-        "TSD_HAS_TRIGGER_STATE": ["__Vtrigprevexpr___TOP__clk__0;", "__Vtrigprevexpr___TOP__load_clk__0;"],
+        "TSD_HAS_TRIGGER_STATE": [
+            f"__Vtrigprevexpr___TOP__{clock}__0;" for clock in ("clk", "load_clk", "monitor_clk")
+        ],
     }
     text = "".join(path.read_text(encoding="utf-8") for pattern in ("V*.h", "V*.cpp") for path in work.glob(pattern))
     return [f"-D{macro}={int(all(name in text for name in wanted))}" for macro, wanted in names.items()]

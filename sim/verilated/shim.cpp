@@ -14,6 +14,9 @@
 #include <memory>
 #include <new>
 
+// The health monitors watch 128 of 4096 cycles: two dwells in a row.
+static const uint64_t kUnwatched = 4096 - 128;
+
 struct tsd_device {
     VerilatedContext context;
     Vtsu top{&context, "tsu"};
@@ -38,13 +41,16 @@ struct tsd_device {
     void tick(bool with_loader) {
         top.clk = 1;
         top.load_clk = with_loader;
+        top.monitor_clk = with_loader || !(cycles & kUnwatched);
         evaluate();
         top.clk = 0;
         top.load_clk = 0;
+        top.monitor_clk = 0;
 #if TSD_HAS_TRIGGER_STATE
         // Nothing is sensitive to falling edges: let the model remember low clocks instead of evaluating them.
         top.rootp->__Vtrigprevexpr___TOP__clk__0 = 0;
         top.rootp->__Vtrigprevexpr___TOP__load_clk__0 = 0;
+        top.rootp->__Vtrigprevexpr___TOP__monitor_clk__0 = 0;
 #else
         evaluate();
 #endif
@@ -73,7 +79,7 @@ extern "C" tsd_device *tsd_open(void) {
     std::unique_ptr<tsd_device> device(new (std::nothrow) tsd_device);
     if (device == nullptr) return nullptr;
     Vtsu &top = device->top;
-    top.clk = top.load_clk = 0;
+    top.clk = top.load_clk = top.monitor_clk = 0;
     top.command_valid = top.command_last = top.command_data = 0;
     top.draw_enable = 0;
     top.register_address = 0;
@@ -90,6 +96,12 @@ extern "C" void tsd_close(tsd_device *device) {
 extern "C" uint64_t tsd_spec_id(tsd_device *device) {
     const uint64_t low = read_register(device, TSD_REGISTER_SPEC_ID_LOW);
     return low | static_cast<uint64_t>(read_register(device, TSD_REGISTER_SPEC_ID_HIGH)) << 32;
+}
+
+extern "C" uint32_t tsd_health(tsd_device *device, uint32_t *lanes) {
+    if (!device->top.alarm) return 0;
+    for (unsigned alarm = 0; alarm < TSD_ALARMS; ++alarm) lanes[alarm] = read_register(device, tsd_lane_registers[alarm]);
+    return read_register(device, TSD_REGISTER_HEALTH) & ((1u << TSD_ALARMS) - 1);
 }
 
 extern "C" uint64_t tsd_cycles(tsd_device *device) { return device->cycles; }
@@ -148,7 +160,7 @@ extern "C" uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, 
             taken += device->take_kept(n - taken, tokens + taken, weights + taken, spreads + taken);
         }
         if (taken == n || device->cycles >= end) top.draw_enable = 0;
-        device->tick(false);
+        device->tick(!top.draw_enable);  // the last one with the registers, which hold the alarm
     }
     device->message = taken < n ? "fewer draws than asked for within the cycle bound" : "no error";
     return taken;

@@ -14,6 +14,8 @@ from hw.tsu.candidate_filter import CandidateFilter
 from hw.tsu.layouts import route_layout
 from sim.bench_file import load_module
 from sim.bfm import cycles, start
+from sim.coverage.classes import candidate_classes
+from sim.coverage.observe import hit
 
 _SUPPORT = load_module(Path(__file__).with_name("support.py"))
 
@@ -52,6 +54,11 @@ class Psi:
         is_tail = u >= self.c * self.head
         return int(is_tail), r + 1 if is_tail else u, int(r >= self.rank_last)
 
+    def classes(self, u: int, word: int) -> tuple[str, str]:
+        """Class of a candidate, for coverage."""
+        biased = self.n > 0 and word * self.n % TAIL_WORDS < TAIL_WORDS % self.n
+        return candidate_classes(over=u >= self.c * self.total, biased=biased, tail=u >= self.c * self.head, n=self.n)
+
 
 async def run(dut, candidates: list[tuple[int, int] | None]) -> list[tuple[int, int, int, int, int] | None]:
     """Send candidates or bubbles, one a cycle; what became of each: bank, tail, value, past_last, or None."""
@@ -87,6 +94,8 @@ async def check(dut, psi: Psi, candidates: list[tuple[int, int] | None]) -> list
         expected = psi.expected(*candidate) if candidate is not None else None
         expected = (psi.bank, *expected) if expected is not None else None
         assert outcome == expected, f"n = {psi.n}, candidate {candidate}: {outcome}, expected {expected}"
+        if candidate is not None:
+            hit("candidate", *psi.classes(*candidate))
     return found
 
 
@@ -111,10 +120,10 @@ async def every_uniform_word(dut):
     await started(dut)
     rng = random.Random(21)
     for head, tail in ((20, 0), (17, 16), (16, 16), (31, 32), (1, 62), (62, 1), (5, 12)):
-        psi = Psi(head=head, tail=tail, n=0 if tail == 0 else 5)
-        candidates = [(u, word) for u in range(UNIFORMS) for word in (0, 1, TAIL_WORDS - 1)]
-        rng.shuffle(candidates)
-        await check(dut, psi, candidates)
+        for n in (0,) if tail == 0 else (1, 4, 5):
+            candidates = [(u, word) for u in range(UNIFORMS) for word in (0, 1, TAIL_WORDS - 1)]
+            rng.shuffle(candidates)
+            await check(dut, Psi(head=head, tail=tail, n=n), candidates)
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

@@ -16,6 +16,7 @@ from hw.tsu.layouts import job_layout, status_layout
 from hw.tsu.loader import Loader
 from sim.bench_file import load_module
 from sim.bfm import StreamSink, StreamSource, cycles, start
+from sim.coverage.observe import observe
 
 _HERE = Path(__file__).parent
 _SUPPORT, _REFERENCE = load_module(_HERE / "support.py"), load_module(_HERE.parent / "reference" / "stream.py")
@@ -53,6 +54,7 @@ class Bench:
         self.restarts = self.refusals = 0
         dut.bank_in_use.value = dut.params_in_use.value = 0
         cocotb.start_soon(self._watch())
+        observe(dut, config())
 
     async def _watch(self) -> None:
         dut = self.dut

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Register file on the RTL: SPEC_ID, configuration, refused commands, noise lock-up."""
+"""Register file on the RTL: SPEC_ID, configuration, refused commands, alarms of the noise."""
 
 import random
 from functools import partial
@@ -32,7 +32,7 @@ async def read(dut, address: int) -> int:
 
 
 async def started(dut) -> None:
-    dut.address.value = dut.refused_stb.value = dut.locked_up.value = 0
+    dut.address.value = dut.refused_stb.value = dut.alarms.value = dut.testing.value = 0
     await start(dut)
 
 
@@ -66,11 +66,32 @@ async def refused_commands_are_counted(dut):
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-async def lock_up_has_a_bit_for_each_of_32_lanes(dut):
-    """Bit l is lane l; lanes from 32 on have none."""
+@cocotb.parametrize(kind=range(4))
+async def alarm_has_a_bit_for_each_of_32_lanes(dut, kind):
+    """Bit l of an alarm's register is lane l; lanes from 32 on have none, but HEALTH and the alarm know them."""
     await started(dut)
+    registers = (11, 12, 13, 9)  # repetition, proportion, known answer, lock-up
     for lane in range(config().lanes):
-        dut.locked_up.value = 1 << lane
-        assert await read(dut, 9) == (1 << lane if lane < 32 else 0), f"lane {lane}"
-    dut.locked_up.value = 0
-    assert await read(dut, 9) == 0
+        dut.alarms.value = 1 << (kind * config().lanes + lane)
+        await cycles(dut, 2)
+        assert dut.alarm.value == 1, f"lane {lane}"
+        found = [await read(dut, address) for address in registers]
+        expected = [1 << lane if number == kind and lane < 32 else 0 for number in range(4)]
+        assert found == expected, f"lane {lane}: {found}"
+        assert await read(dut, 10) == 1 << kind, f"lane {lane}"
+    dut.alarms.value = 0
+    await cycles(dut, 2)
+    assert [await read(dut, address) for address in (10, *registers)] == [0] * 5
+    assert dut.alarm.value == 0
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def health_tells_alarms_and_the_known_answer_test_apart(dut):
+    """All alarms together are bits 0 to 3, the running test is bit 8 and no alarm."""
+    await started(dut)
+    dut.testing.value = 1
+    assert await read(dut, 10) == 0x100
+    assert dut.alarm.value == 0
+    dut.alarms.value = (1 << 4 * config().lanes) - 1
+    await cycles(dut, 1)
+    assert await read(dut, 10) == 0x10F

@@ -9,6 +9,7 @@ from host.tsu.lowering import draw_command, load_command, lower, seed_command, t
 from hw.spec.commands import Opcode, Status, WeightMode
 from hw.spec.config import TsuConfig
 from sim.bfm import StreamSink, StreamSource, cycles, never, random_stalls, start
+from sim.coverage.observe import observe
 
 STREAMS = ("i_command", "o_status", "o_draw")
 """The streams of a TSU."""
@@ -38,6 +39,7 @@ class TsuDriver:
         self._tag = 0
         self._mode = WeightMode.TABLE if config.has_table else WeightMode.EXP2
         dut.register_address.value = 0
+        observe(dut, config)
 
     async def start(self) -> None:
         """Start the clock, reset, and take whatever comes from now on."""

@@ -244,5 +244,7 @@ uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, uint64_t *w
   return taken;
 }
 
+uint32_t tsd_health(tsd_device *, uint32_t *) { return 0; }
+
 const char *tsd_message(tsd_device *device) { return device->message; }
 }

@@ -29,8 +29,8 @@ def fill(b: Bench, *, width: int, latency_cycles: int) -> None:
 SPLIT = Bug(
     name="low-half-decides",
     where="pbit",
-    old="Mux(low_above, not_below, above)",
-    new="Mux(low_above, 1, above)",
+    old="Mux(low_not_above, ~not_above, ~below)",
+    new="Mux(low_not_above, ~not_above, 1)",
     depth=4,
 )
 WHOLE = Bug(

@@ -95,8 +95,8 @@ SPLIT_BUGS = (
     Bug(
         name="low-half-decides",
         where="pbit",
-        old="Mux(low_above, not_below, above)",
-        new="Mux(low_above, 1, above)",
+        old="Mux(low_not_above, ~not_above, ~below)",
+        new="Mux(low_not_above, ~not_above, 1)",
         depth=16,
     ),
 )

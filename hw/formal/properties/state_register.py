@@ -10,7 +10,7 @@ from hw.formal.bugs import Bug
 from hw.formal.proof import Proof
 from hw.spec.noise import GENERATORS, LOCKUP_STATE, STATE_WORDS, WORD_BITS
 from hw.tsu.noise.bank import make_generator
-from hw.tsu.noise.state_register import SETTLE_CYCLES, StateRegister
+from hw.tsu.noise.state_register import PIPELINE_CYCLES, SETTLE_CYCLES, StateRegister
 
 INIT = tuple(range(1, STATE_WORDS + 1))
 LOCKUP = Cat(C(word, WORD_BITS) for word in LOCKUP_STATE)
@@ -19,7 +19,7 @@ LOCKUP = Cat(C(word, WORD_BITS) for word in LOCKUP_STATE)
 def claim_settles(b: Bench, is_zero: Value, seeded: Value, *, pipelined: bool) -> Signal:
     """Claim that the state is zero, while nobody seeds, for no longer than the settle time; returns for how long."""
     m = b.m
-    settle_cycles = SETTLE_CYCLES + pipelined
+    settle_cycles = SETTLE_CYCLES + PIPELINE_CYCLES * pipelined
     stuck = Signal(range(settle_cycles + 2), name="stuck")
     with m.If(is_zero & ~seeded):
         m.d.sync += stuck.eq(stuck + (stuck <= settle_cycles))
@@ -69,7 +69,7 @@ NOT_REPLACED = Bug(
 REPLACED_LATE = Bug(
     name="good-state-is-replaced",
     where="noise.state_register",
-    old="            quiet = quiet | quiet_before\n",
+    old="            quiet = quiet | quiet_before.any()\n",
     new="",
     depth=10,
 )

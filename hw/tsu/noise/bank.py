@@ -3,17 +3,19 @@
 
 from collections.abc import Sequence
 
-from amaranth import C, Cat, Module, Mux, Signal
+from amaranth import C, Cat, DomainRenamer, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 from hw.spec.errors import SpecError, check_int
+from hw.spec.health import known_answer, states_before
 from hw.spec.noise import WORD_BITS, State, stream_states
 
+from ..health_monitor import HealthMonitor
 from .generator import NoiseGenerator
 from .lfsr import Lfsr
-from .state_register import SETTLE_CYCLES
+from .state_register import PIPELINE_CYCLES, SETTLE_CYCLES
 from .xoshiro128pp import Xoshiro128pp
 
 
@@ -40,6 +42,9 @@ class NoiseBank(wiring.Component):
     A seed discards what was prefetched: `o_words.valid` is low from the cycle after its begin until the new states have
     been checked for zero (the one case in which it falls without a transfer).
 
+    A monitored bank tests its own noise. After reset its streams are one window before their states; the words of that
+    window go to the known-answer test, and those behind it are offered. No seed may begin while `testing` is high.
+
     Parameters
     ----------
     config : TsuConfig
@@ -48,31 +53,52 @@ class NoiseBank(wiring.Component):
         Chooses the states after reset: those of this lane's streams for seed 0.
     states : sequence of State or None
         States after reset in place of those, one for each stream.
+    monitored : bool
+        Watch the words with a `HealthMonitor`.
+    monitor_domain : str
+        Its clock domain. It may be a gated copy of `sync` that runs at least until `testing` falls, and from the first
+        to the last cycle of `seeding`; the monitor then examines the words of the cycles in which it runs.
 
     Members
     -------
     o_words : Out(stream)     32 * noise_words bits, stream 0 in the low bits
     seeding, seed_stb, i_seed, o_seed : see `StateRegister`
     locked_up : Out(1)        some generator saw a zero state since the last seed; final when `o_words.valid` rises
+    testing, repetition, proportion, known_answer : Out(1)      see `HealthMonitor`; low where there is none
 
-    Latency      `latency_cycles` from the last cycle of seed_stb and seeding, or of reset, to the first words
+    Latency      `latency_cycles` from the last cycle of seed_stb and seeding, or of reset, to the first words; from
+                 the reset of a monitored bank, one window more
     Throughput   one transfer per cycle
     Reset        the sequences of seed 0
     Golden       hw.spec.noise.stream_states and Generator.words (bit-exact)
     Raises       SpecError: lane, states
     """
 
-    def __init__(self, config: TsuConfig, *, lane: int = 0, states: Sequence[State] | None = None) -> None:
+    def __init__(
+        self,
+        config: TsuConfig,
+        *,
+        lane: int = 0,
+        states: Sequence[State] | None = None,
+        monitored: bool = False,
+        monitor_domain: str = "sync",
+    ) -> None:
         check_int("lane", lane, 0, config.lanes - 1)
         first, count = lane * config.noise_words, config.noise_words
         if states is None:
             states = stream_states(config.noise, 0, first + count)[first:]
         if len(states) != count:
             raise SpecError("states", states, f"{count} states")
+        self._monitor, self._monitor_domain = None, monitor_domain
+        if monitored:
+            self._monitor = HealthMonitor(
+                noise_words=count, expected=known_answer(config.noise, states), select=_select_of(config)
+            )
+            states = states_before(config.noise, states)
         self._noise = config.noise
         self._pipelined = config.pipelined
         self._generators = [self._generator(state) for state in states]
-        self._settle_cycles = SETTLE_CYCLES + self._pipelined
+        self._settle_cycles = SETTLE_CYCLES + PIPELINE_CYCLES * self._pipelined
         self.latency_cycles = self._settle_cycles + self._generators[0].prefetch
         super().__init__(
             {
@@ -82,6 +108,10 @@ class NoiseBank(wiring.Component):
                 "i_seed": In(WORD_BITS),
                 "o_seed": Out(WORD_BITS),
                 "locked_up": Out(1),
+                "testing": Out(1),
+                "repetition": Out(1),
+                "proportion": Out(1),
+                "known_answer": Out(1),
             }
         )
 
@@ -91,15 +121,19 @@ class NoiseBank(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Cycles since the last seed: first the states settle, then the generators prefetch, then words are valid.
+        # Cycles since the last seed: first the states settle, then the generators prefetch, then words are there.
         progress = Signal(self.latency_cycles)
         idle, advance = Signal(), Signal()
-        m.d.comb += [
-            idle.eq(self.seeding | self.seed_stb),
-            self.o_words.valid.eq(progress[-1]),  # nobody takes words while seeds come
-            advance.eq(progress[self._settle_cycles - 1] & (~progress[-1] | self.o_words.ready)),
-        ]
+        m.d.comb += idle.eq(self.seeding | self.seed_stb)
         m.d.sync += progress.eq(Mux(idle, 0, Cat(C(1, 1), progress[:-1])))
+        if self._monitor is None:
+            offered = progress[-1]
+        else:
+            offered = self._monitored(m, self._monitor, progress, idle)
+        m.d.comb += [
+            self.o_words.valid.eq(offered),  # nobody takes words while seeds come
+            advance.eq(progress[self._settle_cycles - 1] & (~offered | self.o_words.ready)),
+        ]
 
         seed = self.i_seed
         for index, generator in reversed(list(enumerate(self._generators))):
@@ -118,3 +152,24 @@ class NoiseBank(wiring.Component):
             self.o_words.payload.eq(Cat(generator.word for generator in self._generators)),
         ]
         return m
+
+    def _monitored(self, m: Module, monitor: HealthMonitor, progress: Signal, idle: Signal) -> Signal:
+        """Words go to the monitor when they are taken or used by the known-answer test. Returns: they are offered."""
+        m.submodules.monitor = DomainRenamer(self._monitor_domain)(monitor)
+        offered = Signal()
+        m.d.sync += offered.eq(progress[-2] & ~idle & ~monitor.reserved)
+        m.d.comb += [
+            monitor.sample_stb.eq(progress[-1] & (~offered | self.o_words.ready)),
+            monitor.restart.eq(idle),
+            self.testing.eq(monitor.testing),
+            self.repetition.eq(monitor.repetition),
+            self.proportion.eq(monitor.proportion),
+            self.known_answer.eq(monitor.known_answer),
+        ]
+        m.d.comb += [port.eq(generator.word) for port, generator in zip(monitor.word, self._generators, strict=True)]
+        return offered
+
+
+def _select_of(config: TsuConfig) -> str:
+    """Registers in front of the examined bit: none where simulated, few in a small FPGA, many in a fast one."""
+    return "pipelined" if config.pipelined else "compact" if config.block_ram else "plain"

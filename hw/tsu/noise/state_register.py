@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """128-bit state of one noise generator: seed chain, stepping, lock-up watch."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,6 +19,12 @@ def check_init(init: State) -> State:
 SETTLE_CYCLES = 2
 """From a zero state to its replacement, where the search for it is not pipelined."""
 
+PIPELINE_CYCLES = 2
+"""How much longer it takes where it is."""
+
+PARTS = 8
+"""Parts of the state that a pipelined search looks at by themselves: four levels of LUTs would bound the clock."""
+
 
 class StateRegister(wiring.Component):
     """Four 32-bit state words that are either shifted by the seed chain, or replaced when the generator steps.
@@ -34,7 +40,7 @@ class StateRegister(wiring.Component):
     init : State
         Four 32-bit words after reset, not all zero.
     pipelined : bool
-        One register more in the search for a zero state.
+        Two registers more in the search for a zero state.
 
     Members
     -------
@@ -44,9 +50,9 @@ class StateRegister(wiring.Component):
     seeding : In(1)         high from the first seed word to the last: a state that passes through zero is no lock-up
     seed_stb : In(1)        shift the chain by one word
     i_seed, o_seed : In(32), Out(32)
-    zero : Out(1)           the state was zero one cycle ago (two if `pipelined`) and is being replaced
+    zero : Out(1)           the state was zero one cycle ago (three if `pipelined`) and is being replaced
 
-    Latency      SETTLE_CYCLES from a zero state to `LOCKUP_STATE`, one more if `pipelined`
+    Latency      SETTLE_CYCLES from a zero state to `LOCKUP_STATE`, PIPELINE_CYCLES more if `pipelined`
     Throughput   one step per cycle
     Reset        `init`
     Raises       SpecError: init
@@ -74,17 +80,22 @@ class StateRegister(wiring.Component):
         m.d.comb += [port.eq(word) for port, word in zip(self.word, words, strict=True)]
         m.d.comb += self.o_seed.eq(words[0])
 
-        # Registered, in an FPGA twice: a zero state stays zero, so that the delay does no harm. What the first register
-        # saw while the state was being seeded or replaced does not count.
+        # Registered, in an FPGA three times: a zero state stays zero, so that the delay does no harm. What the first
+        # register saw while the state was being seeded or replaced does not count.
         nonzero = Signal(init=1)
         quiet = self.seeding | self.seed_stb | self.zero
-        any_one = (words[0] | words[1] | words[2] | words[3]).any()
+        any_column = words[0] | words[1] | words[2] | words[3]
         if self._pipelined:
-            quiet_before = Signal()
-            m.d.sync += [nonzero.eq(any_one), quiet_before.eq(quiet)]
-            quiet = quiet | quiet_before
+            any_part = Signal(PARTS, init=-1)
+            quiet_before = Signal(2)
+            m.d.sync += [
+                any_part.eq(Cat(any_column[part::PARTS].any() for part in range(PARTS))),
+                nonzero.eq(any_part.any()),
+                quiet_before.eq((quiet_before << 1) | quiet),
+            ]
+            quiet = quiet | quiet_before.any()
         else:
-            m.d.comb += nonzero.eq(any_one)
+            m.d.comb += nonzero.eq(any_column.any())
         m.d.sync += self.zero.eq(~(nonzero | quiet))
 
         following = [*words[1:], self.i_seed]

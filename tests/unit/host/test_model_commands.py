@@ -8,9 +8,9 @@ import pytest
 
 from host.psi.schema import Psi
 from host.tsu.base import TsuError
+from host.tsu.held import describe
 from host.tsu.lowering import Words, lower, seed_command, table_command, weight_table
 from host.tsu.model import ModelTsu
-from host.tsu.native import _describe
 from hw.spec.commands import Status, WeightMode
 from hw.spec.config import TsuConfig
 
@@ -218,11 +218,11 @@ def test_more_draws_than_asked_for(tsu: ModelTsu) -> None:
 def test_refusal_is_one_line_and_leaves_the_device_usable(tsu: ModelTsu) -> None:
     psi = Psi(ids=[1], scores_q=[0], scale=0.0, zero_point=0, tau=1.0, tail=0.0, vocab_size=30)
     tsu.command(words([TABLE]))
-    tsu._table_key = (0.0, 1.0)  # the host believes in a table that the device dropped
+    tsu._held.table_key = (0.0, 1.0)  # the host believes in a table that the device dropped
     with pytest.raises(TsuError) as caught:
         tsu.sample(psi, 3)
     assert str(caught.value) == "the TSU refused LOAD: NO_TABLE, table mode without a loaded table"
-    tsu._table_key = None
+    tsu._held.table_key = None
     assert tsu.sample(psi, 3).tokens.tolist() == [1, 1, 1]
 
 
@@ -238,4 +238,4 @@ def test_refusal_is_one_line_and_leaves_the_device_usable(tsu: ModelTsu) -> None
 )
 def test_refusal_names_the_fields(status: Status, words_of_it: str) -> None:
     psi = Psi(ids=[1, 2], scores_q=[0, 1], scale=0.0, zero_point=0, tau=1.0, tail=0.25, vocab_size=9)
-    assert _describe(status, DEFAULT, lower(psi, DEFAULT, WeightMode.TABLE)) == f" ({words_of_it})"
+    assert describe(status, DEFAULT, lower(psi, DEFAULT, WeightMode.TABLE)) == f" ({words_of_it})"

@@ -178,9 +178,17 @@ def test_draws_by_hand():
     payload = bytes.fromhex("34 12 00 78 56 34 12  ff ff 80 01 00 00 00  e0 ff 80")
     assert pack_draws(config, [(0x1234, 0x12345678, False), (0xFFFF, 1, True)], spread=0xFFE0, last=True) == payload
     run = unpack_draws(Frame(type=FrameType.DRAWS, tag=7, payload=payload), config)
-    assert (run.tag, run.last) == (7, True)
+    assert (run.tag, run.last, run.alarm) == (7, True, False)
     assert run.rows == [(0x1234, 0x12345678, 1), (0xFFFF, 1, 0xFFE0)]
     assert (DrawRecord(config=config).size, DrawRecord(config=config).frame_draws) == (7, 34)
+
+
+def test_alarm_is_bit_22():
+    config = PRESETS["up5k"]
+    payload = bytes.fromhex("34 12 00 78 56 34 12  e0 ff 40")
+    assert pack_draws(config, [(0x1234, 0x12345678, False)], spread=0xFFE0, last=False, alarm=True) == payload
+    run = unpack_draws(Frame(type=FrameType.DRAWS, tag=7, payload=payload), config)
+    assert (run.last, run.alarm, run.rows) == (False, True, [(0x1234, 0x12345678, 1)])
 
 
 @pytest.mark.parametrize("config", [*PRESETS.values(), TsuConfig(vocab_max=1 << 16, tail_noise_bits=16)])

@@ -16,7 +16,7 @@ from hw.spec.errors import SpecError
 from hw.spec.noise import GENERATORS, LOCKUP_STATE, State, seed_state, stream_states
 from hw.tsu.noise.bank import NoiseBank, make_generator
 from hw.tsu.noise.lfsr import Lfsr
-from hw.tsu.noise.state_register import SETTLE_CYCLES, StateRegister
+from hw.tsu.noise.state_register import PIPELINE_CYCLES, SETTLE_CYCLES, StateRegister
 
 START: State = (1, 2, 3, 4)
 ZERO: State = (0, 0, 0, 0)
@@ -191,7 +191,7 @@ def test_zero_state_in_mid_stream_is_left(pipelined: bool) -> None:
         await ctx.tick()
         ctx.set(dut.step_stb, 0)
         assert not any(ctx.get(word) for word in dut.word)
-        await ctx.tick().repeat(SETTLE_CYCLES - 1 + pipelined)
+        await ctx.tick().repeat(SETTLE_CYCLES - 1 + PIPELINE_CYCLES * pipelined)
         assert ctx.get(dut.zero)
         await ctx.tick()
         assert tuple(ctx.get(word) for word in dut.word) == LOCKUP_STATE

@@ -150,9 +150,9 @@ def resource_pins(platform):
     return {pin for (name, _), r in platform.resources.items() for pin in getattr(r.ios[0], "names", [])}
 
 
-@pytest.mark.parametrize("board", ["ulx3s", "ecp5-25f"])
+@pytest.mark.parametrize("board", ["ecp5-85f", "ecp5-25f"])
 def test_ulx3s_pins_are_those_of_amaranth_boards(board):
-    platform = {"ulx3s": ULX3S_85F_Platform, "ecp5-25f": ULX3S_25F_Platform}[board]()
+    platform = {"ecp5-85f": ULX3S_85F_Platform, "ecp5-25f": ULX3S_25F_Platform}[board]()
     pins = TARGETS[board].pins
     assert pins["clk"] == platform.resources["clk25", 0].ios[0].names[0]
     assert set(pins.values()) <= resource_pins(platform)

@@ -228,7 +228,10 @@ def test_only_default_builds_that_meet_the_clock_are_published(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--board", "none"], "board = 'none' is not legal: expected one of ulx3s, ecp5-25f, up5k"),
+        (
+            ["--board", "none"],
+            "board = 'none' is not legal: expected one of ulx3s, ulx3s-25f, icebreaker, ecp5-85f, ecp5-25f, up5k",
+        ),
         (["--set", "colour=1"], "set = 'colour=1' is not legal: expected FIELD=VALUE with a field of k_max"),
         (["--set", "lanes=many"], "lanes = 'many' is not legal: expected an integer"),
         (["--set", "lanes=3"], "lanes = 3 is not legal: expected a power of two in [1, 64]"),
