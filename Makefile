@@ -16,7 +16,7 @@ EXTRAS := hw,sim,serial,report,dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all sim sim-board synth prog bench formal noise coverage docs check-generated lint clean
+.PHONY: help setup demo test test-all sim sim-board synth prog bench formal noise mutants coverage docs check-generated lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,9 @@ formal: $(STAMP) ## proofs of the components, their covers and seeded bugs [NAME
 noise: $(STAMP) ## statistical tests of the RTL's noise words; rewrites docs/reference/noise.md
 	$(PY) -m sim.noise
 
+mutants: $(STAMP) ## mutants of the TSU's netlist against the bench; rewrites docs/reference/mutants.md
+	$(PY) -m host.mutants
+
 coverage: $(STAMP) ## line, toggle and functional coverage of the RTL benches; rewrites docs/reference/coverage.md
 	$(PY) -m sim.coverage
 
@@ -71,12 +74,14 @@ docs: $(STAMP) ## rewrite the generated parts of docs/ and README.md
 	$(PY) -m hw.docgen
 	$(PY) -m sim.noise --docs
 	$(PY) -m sim.coverage --docs
+	$(PY) -m host.mutants --docs
 
 check-generated: $(STAMP) ## fail when a generated part of docs/ or README.md is stale
 	$(PY) -m hw.docgen --check
 	$(PY) -m sim.noise --check-docs
 	$(PY) -m sim.board.cost --check
 	$(PY) -m sim.coverage --check-docs
+	$(PY) -m host.mutants --check-docs
 
 lint: $(STAMP) ## ruff, mypy --strict, import layers
 	$(BIN)/ruff check .
