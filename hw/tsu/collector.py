@@ -51,37 +51,48 @@ class Collector(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes, beat = self._config.lanes, self.o_beat
-        # The next job waits here, so that the lanes need not wait for the draws of this one to leave.
+        lane_bits = lanes.bit_length() - 1
+        # The next job waits here, so that the lanes need not wait for the draws of this one to leave. What is known of
+        # its count when it comes keeps wide comparisons out of its begin.
         waiting, job = Signal(), Signal(job_layout())
-        active, left = Signal(), Signal(COUNT_BITS)
+        fills, fills_just = Signal(), Signal()  # at least one draw for each lane; exactly one
+        active = Signal()
         tag, bank = Signal.like(beat.tag), Signal()
         spread, tail_weight = Signal.like(beat.spread), Signal(self._config.total_bits)
-        # The next beat, known from registers: lane of its first draw, lanes it takes, whether it is the last one.
+        # The next beat, known from registers: lane of its first draw, lanes it takes, whether it is the last one; the
+        # draws behind it, less one, which count while it is not the last one; and the lane behind the job's last draw.
         first, keep, ends = Signal(range(lanes)), Signal(lanes), Signal()
+        behind, following = Signal(COUNT_BITS), Signal(range(lanes))
 
         begin = waiting & ~active
         m.d.comb += self.i_job.ready.eq(~waiting)
         with m.If(begin):
             m.d.sync += waiting.eq(0)
         with m.If(self.i_job.valid & self.i_job.ready):
+            count = self.i_job.payload.count
             m.d.sync += [waiting.eq(1), job.eq(self.i_job.payload)]
+            m.d.sync += [fills.eq(count[lane_bits:].any()), fills_just.eq(count == lanes)]
         send = Signal()
         missing = Cat(kept & ~result.valid for kept, result in zip(keep, self.i_result, strict=True))
         m.d.comb += send.eq(active & ~missing.any() & (~beat.valid | beat.ready))
 
-        size = Signal(range(lanes + 1))  # draws of a beat up to the last lane
-        after = Signal(range(lanes + 1))  # draws left behind it, where they fit one more beat
+        reach = Signal(lane_bits + 1)  # lane behind the last draw of a job that fills no beat from lane 0
         many, many_after = Signal(), Signal()  # this beat, or the one behind it, is not the last
         m.d.comb += [
-            size.eq(lanes - first),
-            many.eq(size < job.count),
-            many_after.eq(size + lanes < left),
-            after.eq(left - size),
+            reach.eq(first + job.count[:lane_bits]),
+            many.eq(Mux(fills, ~fills_just | first.any(), reach > lanes)),
+            many_after.eq(behind[lane_bits:].any()),
         ]
         with m.If(begin):
-            m.d.sync += [active.eq(1), left.eq(job.count), tag.eq(job.tag), bank.eq(job.bank), ends.eq(~many)]
-            few = job.count[: len(size)]
-            m.d.sync += [kept.eq((lane >= first) & (many | (first + few > lane))) for lane, kept in enumerate(keep)]
+            m.d.sync += [
+                active.eq(1),
+                behind.eq(job.count + first - (lanes + 1)),
+                following.eq(reach),
+                tag.eq(job.tag),
+                bank.eq(job.bank),
+                ends.eq(~many),
+            ]
+            m.d.sync += [kept.eq((lane >= first) & (fills | (reach > lane))) for lane, kept in enumerate(keep)]
         with m.If(begin & job.fresh):
             m.d.sync += [spread.eq(self.params.spread), tail_weight.eq(self.params.tail_weight)]
         m.d.comb += self.copied_stb.eq(begin & job.fresh)
@@ -89,11 +100,11 @@ class Collector(wiring.Component):
         with m.If(send):
             m.d.sync += [
                 active.eq(~ends),
-                left.eq(left - size),
-                first.eq(Mux(ends, first + left[: len(first)], 0)),
+                behind.eq(behind - lanes),
+                first.eq(Mux(ends, following, 0)),
                 ends.eq(~many_after),
             ]
-            m.d.sync += [kept.eq(many_after | (after > lane)) for lane, kept in enumerate(keep)]
+            m.d.sync += [kept.eq(many_after | (behind[:lane_bits] >= lane)) for lane, kept in enumerate(keep)]
         with m.If(self.restart_stb):
             m.d.sync += first.eq(0)
         m.d.comb += [self.done_stb.eq(send & ends), self.done_bank.eq(bank)]

@@ -92,8 +92,12 @@ def fill(b: Bench, *, config: TsuConfig) -> None:
     b.claim(design.job.as_value() == Mux(active, queue[1], queue[0]), when=waiting)
     b.claim(design.job.count != 0, when=waiting)
     b.claim((left == queue[0].count) & (left != 0), when=waiting & ~active)
+    b.claim(design.fills == (design.job.count >= lanes), when=waiting)
+    b.claim(design.fills_just == (design.job.count == lanes), when=waiting)
     with m.If(active):
-        b.claim((design.left == left) & (left != 0))
+        b.claim(left != 0)
+        b.claim(design.behind == (left + lane - (lanes + 1))[:COUNT_BITS], when=~design.ends)
+        b.claim(design.following == (left + lane)[: len(lane)])
         b.claim(Cat(design.keep) == Cat(expected))
         b.claim(design.ends == (left <= lanes - lane))
         b.claim((design.tag == queue[0].tag) & (design.bank == queue[0].bank))
@@ -133,7 +137,7 @@ LANE_BUGS = (
         new="active & ~missing.all()",
         depth=10,
     ),
-    Bug(name="starts-at-lane-0", where="collector", old="Mux(ends, first + left[: len(first)], 0)", new="0", depth=12),
+    Bug(name="starts-at-lane-0", where="collector", old="Mux(ends, following, 0)", new="0", depth=12),
 )
 
 PROOFS = tuple(
