@@ -2,7 +2,7 @@
 """The boards that a TSU goes on: device, pins, clock, line, and how they are loaded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from amaranth_boards.icebreaker import ICEBreakerPlatform
@@ -108,39 +108,34 @@ def _pull(pin: BoardPin) -> str | None:
     return pin.attributes.get("PULLMODE")
 
 
-_ULX3S_RESOURCES = {
-    "clk": "clk25",
-    "rst": "button_down",
-    "rx": "uart.rx",
-    "tx": "uart.tx",
-    "activity": "led:0",
-    "alarm": "led:1",
-}
+_ULX3S = Board(
+    title="ULX3S, LFE5U-85F-6, with UART",
+    family="ecp5",
+    device_options=("--85k", "--package", "CABGA381", "--speed", "6"),
+    preset="ecp5-85f",
+    platform=ULX3S_85F_Platform(),
+    resources={
+        "clk": "clk25",
+        "rst": "button_down",
+        "rx": "uart.rx",
+        "tx": "uart.tx",
+        "activity": "led:0",
+        "alarm": "led:1",
+    },
+    clk_hz=75_000_000,
+    pll=Ecp5Pll,
+    loader=("-b", "ulx3s"),
+    bitstream="top.bit",
+)
 
 BOARDS: dict[str, Board] = {
-    "ulx3s": Board(
-        title="ULX3S, LFE5U-85F-6, with UART",
-        family="ecp5",
-        device_options=("--85k", "--package", "CABGA381", "--speed", "6"),
-        preset="ecp5-85f",
-        platform=ULX3S_85F_Platform(),
-        resources=_ULX3S_RESOURCES,
-        clk_hz=75_000_000,
-        pll=Ecp5Pll,
-        loader=("-b", "ulx3s"),
-        bitstream="top.bit",
-    ),
-    "ulx3s-25f": Board(
+    "ulx3s": _ULX3S,
+    "ulx3s-25f": replace(
+        _ULX3S,
         title="ULX3S, LFE5U-25F-6, with UART",
-        family="ecp5",
         device_options=("--25k", "--package", "CABGA381", "--speed", "6"),
         preset="ecp5-25f",
         platform=ULX3S_25F_Platform(),
-        resources=_ULX3S_RESOURCES,
-        clk_hz=75_000_000,
-        pll=Ecp5Pll,
-        loader=("-b", "ulx3s"),
-        bitstream="top.bit",
     ),
     "icebreaker": Board(
         title="iCEBreaker, iCE40UP5K, with UART",

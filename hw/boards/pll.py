@@ -4,6 +4,7 @@
 Ranges are those of the Lattice documents FPGA-DS-02012 (ECP5), FPGA-DS-02008 and FPGA-TN-02052 (iCE40).
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ MHZ = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class PllSettings:
+class PllSettings(ABC):
     """Dividers between two frequencies.
 
     Parameters
@@ -32,8 +33,7 @@ class PllSettings:
     output_hz: int
 
     def __post_init__(self) -> None:
-        if self._search() is None:
-            raise SpecError("clk_hz", self.output_hz, f"a frequency that the PLL makes of {self.input_hz} Hz")
+        _ = self.dividers
 
     @property
     def dividers(self) -> tuple[int, int, int]:
@@ -43,12 +43,13 @@ class PllSettings:
             raise SpecError("clk_hz", self.output_hz, f"a frequency that the PLL makes of {self.input_hz} Hz")
         return found
 
+    @abstractmethod
     def _search(self) -> tuple[int, int, int] | None:
-        raise NotImplementedError
+        """Legal dividers; None where there are none."""
 
+    @abstractmethod
     def instance(self, *, clk_in: Signal, clk_out: Signal, locked: Signal) -> Instance:
         """The hard block."""
-        raise NotImplementedError
 
 
 class Ecp5Pll(PllSettings):
