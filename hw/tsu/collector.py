@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hw.spec.config import TsuConfig
 
 from .layouts import COUNT_BITS, beat_signature, job_layout, params_signature, result_signature
+from .skid_buffer import SkidBuffer
 
 
 class Collector(wiring.Component):
@@ -50,7 +51,7 @@ class Collector(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        lanes, beat = self._config.lanes, self.o_beat
+        lanes, beat = self._config.lanes, self._beat(m)
         lane_bits = lanes.bit_length() - 1
         # The next job waits here, so that the lanes need not wait for the draws of this one to leave. What is known of
         # its count when it comes keeps wide comparisons out of its begin.
@@ -125,3 +126,19 @@ class Collector(wiring.Component):
                 m.d.sync += register.eq(value)
             m.d.comb += port.eq(register)
         return m
+
+    def _beat(self, m: Module) -> wiring.PureInterface:
+        """The registers of a beat: the port's own, or those before a skid buffer where the taker is far away."""
+        if not self._config.pipelined:
+            return self.o_beat
+        beat = wiring.PureInterface(self.o_beat.signature, path=("beat",))
+        sides = []
+        for side in (beat, self.o_beat):
+            sides.append({"_".join(map(str, path)): value for path, _, value in side.signature.flatten(side)})
+        held, port = sides
+        fields = {name: len(value) for name, value in port.items() if name not in ("valid", "ready")}
+        m.submodules.skid = skid = SkidBuffer(fields=fields)
+        for name in (*fields, "valid"):
+            m.d.comb += [getattr(skid.i, name).eq(held[name]), port[name].eq(getattr(skid.o, name))]
+        m.d.comb += [beat.ready.eq(skid.i.ready), skid.o.ready.eq(self.o_beat.ready)]
+        return beat
