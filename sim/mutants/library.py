@@ -8,9 +8,9 @@ from pathlib import Path
 
 from hw.spec.config import TsuConfig
 from hw.spec.errors import check_int
-from sim.native.build import FLAGS, build_once, compile_library, compiler_facts, run_tool
-from sim.verilated.library import VERILATOR_FLAGS
+from sim.native.build import build_once
 from sim.verilated.toolchain import find_verilator
+from sim.verilated.verilate import CXX_FLAGS, tool_facts, verilate
 
 from .netlist import FLATTEN, VERILOG_FILE, Mutant, list_mutants, write_netlist, write_verilog, yosys_version
 from .script import Words
@@ -19,9 +19,8 @@ _HERE = Path(__file__).parent
 _BENCH, _NETLIST = _HERE / "bench.cpp", _HERE / "netlist.py"
 _PORTS_HEADER = "mutants_ports.h"
 _EXPORT = 'extern "C" __attribute__((visibility("default")))'
-_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 # -O1: the build takes as long as the campaign.
-_CXX_FLAGS = (*(flag for flag in FLAGS if flag not in ("-Wall", "-Wextra", "-O3")), "-O1", "-w", "-pthread")
+_CXX_FLAGS = (*(flag for flag in CXX_FLAGS if flag != "-O3"), "-O1")
 
 VERDICTS = (
     "passed",
@@ -109,21 +108,14 @@ def mutant_library(config: TsuConfig, *, tries: int, seed: int, within: str = ""
         write_verilog(mutants, folder=work)
         (work / _PORTS_HEADER).write_text(_ports_header(config, flat.pipeline_cycles, mutants), encoding="utf-8")
         (work / _BENCH.name).write_text(_BENCH.read_text(encoding="utf-8"), encoding="utf-8")
-        source = work / VERILOG_FILE
-        command = [str(verilator.program), *VERILATOR_FLAGS, "--Mdir", str(work), "--top-module", TOP_NAME, str(source)]
-        run_tool(command, what=source.name, env=verilator.environment())
-        include = verilator.include_folder()
-        parts = [*sorted(work.glob(f"V{TOP_NAME}*.cpp")), *(include / name for name in _RUNTIME), work / _BENCH.name]
-        unit = work / "unit.cpp"
-        unit.write_text("".join(f'#include "{part}"\n' for part in parts), encoding="utf-8")
-        return compile_library(work, [unit], flags=[*_CXX_FLAGS, "-I", str(include), "-I", str(include / "vltstd")])
+        source, shim = work / VERILOG_FILE, work / _BENCH.name
+        return verilate(source, top=TOP_NAME, shim=shim, verilator=verilator, cxx_flags=_CXX_FLAGS)
 
-    facts = compiler_facts(_CXX_FLAGS) | {
+    facts = tool_facts(verilator, cxx_flags=_CXX_FLAGS) | {
         "rtlil": rtlil,
         "flow": "\n".join(FLATTEN),
         "list": f"{tries} {seed} {within}",
         "yosys": yosys_version(),
-        "verilator": " ".join([verilator.version, *VERILATOR_FLAGS]),
         _NETLIST.name: _NETLIST.read_text(encoding="utf-8"),
         _BENCH.name: _BENCH.read_text(encoding="utf-8"),
         "header": _ports_header(config, flat.pipeline_cycles, []),

@@ -227,8 +227,9 @@ def test_stream_does_not_depend_on_level_stages(stages: int) -> None:
 @pytest.mark.parametrize("root_eval", [0, 1])
 def test_simulator_without_the_fast_path(root_eval: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A Verilator with other internal names: the shim goes through the public interface, for the same draws."""
-    flags = [f"-DTSD_HAS_ROOT_EVAL={root_eval}", "-DTSD_HAS_TRIGGER_STATE=0"]
-    monkeypatch.setattr(library, "_fast_path_flags", lambda work: flags)
+    absent = ["no name of any version"]
+    internals = {"TSD_HAS_ROOT_EVAL": [] if root_eval else absent, "TSD_HAS_TRIGGER_STATE": absent}
+    monkeypatch.setattr(library, "_INTERNALS", internals)
     monkeypatch.setenv("TSD_CACHE", str(tmp_path))
     config = TsuConfig(k_max=16, lanes=2)
     assert_backends_agree(config, mixed_psis(config), seed=3, mode="exp2", tokens=200_000)

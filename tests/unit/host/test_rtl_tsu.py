@@ -21,7 +21,7 @@ from hw.spec.config import PRESETS, TsuConfig
 from hw.spec.digest import spec_id
 from hw.spec.errors import SpecError
 from sim.native import build
-from sim.verilated import library, toolchain
+from sim.verilated import library, toolchain, verilate
 
 DEFAULT = TsuConfig()
 PSI = Psi(ids=[2, 3, 50], scores_q=[9, 5, 0], scale=0.1, zero_point=0, tau=1.0, tail=0.5, vocab_size=700)
@@ -232,7 +232,7 @@ def nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> NoReturn:
         raise Built
 
-    for module in (library, build):
+    for module in (verilate, build):
         monkeypatch.setattr(module, "run_tool", refuse)
 
 
@@ -274,13 +274,18 @@ def append_line(path: Path) -> None:
         file.write("\n")
 
 
+def verilator(version: str) -> toolchain.Verilator:
+    """Some Verilator of that version."""
+    return toolchain.Verilator(program=Path("verilator"), version=version)
+
+
 @pytest.mark.parametrize("changed", SOURCES)
 def test_changed_source_changes_the_key(changed: str, copied_sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = library._facts(DEFAULT, "1")
+    before = library._facts(DEFAULT, verilator("1"))
     append_line(copied_sources / changed)
-    assert library._facts(DEFAULT, "1") == before  # this process still runs the old text
+    assert library._facts(DEFAULT, verilator("1")) == before  # this process still runs the old text
     monkeypatch.setattr(library, "_IMPORTED", library._sources())
-    after = library._facts(DEFAULT, "1")
+    after = library._facts(DEFAULT, verilator("1"))
     assert [name for name in before if before[name] != after[name]] == [changed]
 
 
@@ -298,8 +303,8 @@ def test_nothing_is_built_from_sources_that_are_not_the_imported_ones(
 
 
 def test_verilator_and_generated_header_are_part_of_the_key() -> None:
-    facts = library._facts(DEFAULT, "one")
-    assert facts["verilator"] != library._facts(DEFAULT, "two")["verilator"]
+    facts = library._facts(DEFAULT, verilator("one"))
+    assert facts["verilator"] != library._facts(DEFAULT, verilator("two"))["verilator"]
     assert f"#define TSD_SPEC_ID UINT64_C({spec_id(DEFAULT)})" in facts["tsd_config.h"]
 
 
@@ -343,7 +348,7 @@ def test_missing_system_tool_is_one_line(absent: tuple[str, ...], text: str, mon
 
 def test_failing_verilator_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TSD_CACHE", str(tmp_path))
-    monkeypatch.setattr(library, "VERILATOR_FLAGS", ("--no-such-option",))
+    monkeypatch.setattr(verilate, "VERILATOR_FLAGS", ("--no-such-option",))
     with pytest.raises(TsuError, match=r"did not compile tsu\.v: %Error: .*no-such-option") as caught:
         open_tsu(backend="rtl", config=PRESETS["tiny"])
     one_line(caught)
