@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from amaranth import C, Cat, DomainRenamer, Module, Mux, Signal
+from amaranth import C, Cat, DomainRenamer, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,9 +13,11 @@ from hw.spec.health import known_answer, states_before
 from hw.spec.noise import WORD_BITS, State, stream_states
 
 from ..health_monitor import HealthMonitor
+from ..replica import MODULE_PREFIX
 from .generator import NoiseGenerator
 from .lfsr import Lfsr
 from .state_register import PIPELINE_CYCLES, SETTLE_CYCLES
+from .word_stage import WordStage
 from .xoshiro128pp import Xoshiro128pp
 
 
@@ -123,23 +125,21 @@ class NoiseBank(wiring.Component):
         m = Module()
         # Cycles since the last seed: first the states settle, then the generators prefetch, then words are there.
         progress = Signal(self.latency_cycles)
-        idle, advance = Signal(), Signal()
+        idle, offered = Signal(), Signal()
         m.d.comb += idle.eq(self.seeding | self.seed_stb)
         m.d.sync += progress.eq(Mux(idle, 0, Cat(C(1, 1), progress[:-1])))
+        m.d.comb += self.o_words.valid.eq(offered)  # nobody takes words while seeds come
+        hand_over = self._hand_over_registered if self._pipelined else self._hand_over
+        advance = hand_over(m, progress=progress, idle=idle, offered=offered)
         if self._monitor is None:
-            offered = progress[-1]
+            m.d.comb += offered.eq(progress[-1])
         else:
-            offered = self._monitored(m, self._monitor, progress, idle)
-        m.d.comb += [
-            self.o_words.valid.eq(offered),  # nobody takes words while seeds come
-            advance.eq(progress[self._settle_cycles - 1] & (~offered | self.o_words.ready)),
-        ]
+            self._monitored(m, self._monitor, progress=progress, idle=idle, offered=offered, advance=advance)
 
         seed = self.i_seed
         for index, generator in reversed(list(enumerate(self._generators))):
             m.submodules[f"stream{index}"] = generator
             m.d.comb += [
-                generator.advance.eq(advance),
                 generator.seeding.eq(self.seeding),
                 generator.seed_stb.eq(self.seed_stb),
                 generator.i_seed.eq(seed),
@@ -147,19 +147,44 @@ class NoiseBank(wiring.Component):
             seed = generator.o_seed
         zero = Cat(generator.zero for generator in self._generators).any()
         m.d.sync += self.locked_up.eq(~self.seed_stb & (self.locked_up | zero))
-        m.d.comb += [
-            self.o_seed.eq(seed),
-            self.o_words.payload.eq(Cat(generator.word for generator in self._generators)),
-        ]
+        m.d.comb += self.o_seed.eq(seed)
         return m
 
-    def _monitored(self, m: Module, monitor: HealthMonitor, progress: Signal, idle: Signal) -> Signal:
-        """Words go to the monitor when they are taken or used by the known-answer test. Returns: they are offered."""
+    def _hand_over(self, m: Module, *, progress: Signal, idle: Signal, offered: Signal) -> Value:
+        """Words as the generators have them. Returns: the generators go on."""
+        advance = Signal()
+        m.d.comb += [
+            advance.eq(progress[self._settle_cycles - 1] & (~offered | self.o_words.ready)),
+            self.o_words.payload.eq(Cat(generator.word for generator in self._generators)),
+        ]
+        m.d.comb += [generator.advance.eq(advance) for generator in self._generators]
+        return advance
+
+    def _hand_over_registered(self, m: Module, *, progress: Signal, idle: Signal, offered: Signal) -> Value:
+        """Words through a stage each. Returns: the generators go on."""
+        words = []
+        for index, generator in enumerate(self._generators):
+            m.submodules[f"{MODULE_PREFIX}stage{index}"] = stage = WordStage()
+            m.d.comb += [
+                stage.idle.eq(idle),
+                stage.runs_next.eq(progress[self._settle_cycles - 2] & ~idle),
+                stage.offered.eq(offered),
+                stage.ready.eq(self.o_words.ready),
+                stage.i.eq(generator.word),
+                generator.advance.eq(stage.advance),
+            ]
+            words.append(stage.o)
+        m.d.comb += self.o_words.payload.eq(Cat(words))
+        return self._generators[0].advance
+
+    def _monitored(
+        self, m: Module, monitor: HealthMonitor, *, progress: Signal, idle: Signal, offered: Signal, advance: Value
+    ) -> None:
+        """Every word goes to the monitor once, and is offered unless the known-answer test uses it up."""
         m.submodules.monitor = DomainRenamer(self._monitor_domain)(monitor)
-        offered = Signal()
         m.d.sync += offered.eq(progress[-2] & ~idle & ~monitor.reserved)
         m.d.comb += [
-            monitor.sample_stb.eq(progress[-1] & (~offered | self.o_words.ready)),
+            monitor.sample_stb.eq(progress[-1] & advance),
             monitor.restart.eq(idle),
             self.testing.eq(monitor.testing),
             self.repetition.eq(monitor.repetition),
@@ -167,7 +192,6 @@ class NoiseBank(wiring.Component):
             self.known_answer.eq(monitor.known_answer),
         ]
         m.d.comb += [port.eq(generator.word) for port, generator in zip(monitor.word, self._generators, strict=True)]
-        return offered
 
 
 def _select_of(config: TsuConfig) -> str:
