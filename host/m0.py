@@ -248,6 +248,7 @@ def _facts(options: M0Options, experiment: Experiment, tsu: Tsu, folder: RunFold
         "backend": options.backend,
         "noise": experiment.config.noise,
         "lanes": experiment.config.lanes,
+        "groups": experiment.config.groups,
         "weights": options.weights,
         "spec_id": f"{tsu.spec_id:#018x}",
         "seed": options.seed,

@@ -33,9 +33,10 @@ class M0Options:
 
     Parameters
     ----------
-    backend, noise, lanes, weights
-        TSU: backend name, noise generator, parallel samplers, weight mode (table or exp2). With a backend that has a
-        port, the board brings noise and lanes: they stay None. Elsewhere None takes xoshiro128pp and 1.
+    backend, noise, lanes, groups, weights
+        TSU: backend name, noise generator, parallel samplers of a group, groups, weight mode (table or exp2). With a
+        backend that has a port, the board brings noise, lanes and groups: they stay None. Elsewhere None takes
+        xoshiro128pp, 1 and 1.
     port, baud : str or None, int or None
         Where the board is, for a backend with a port; see `open_tsu`.
     steps : int
@@ -60,6 +61,7 @@ class M0Options:
     backend: str = "model"
     noise: str | None = None
     lanes: int | None = None
+    groups: int | None = None
     weights: str = "table"
     port: str | None = None
     baud: int | None = None
@@ -87,7 +89,7 @@ class M0Options:
             if value not in legal:
                 raise SpecError(name, value, "one of " + ", ".join(legal))
         check_location(self.backend, self.port, self.baud)
-        for name, given in (("noise", self.noise), ("lanes", self.lanes)):
+        for name, given in self._tsu_fields().items():
             if self.has_port and given is not None:
                 raise SpecError(name, given, f"none with backend {self.backend}: the board has its own")
         check_int("steps", self.steps, 1, STEPS_LIMIT)
@@ -102,6 +104,10 @@ class M0Options:
         if self.telemetry == "off" and self.out is not None:
             raise SpecError("out", str(self.out), "no folder with telemetry off, which writes none")
 
+    def _tsu_fields(self) -> dict[str, str | int | None]:
+        """Fields of the TSU that a board brings itself."""
+        return {"noise": self.noise, "lanes": self.lanes, "groups": self.groups}
+
     @property
     def has_port(self) -> bool:
         """Whether the TSU is a board, which brings its own configuration."""
@@ -109,7 +115,7 @@ class M0Options:
 
     def tsu_config(self) -> TsuConfig:
         """The smallest TSU for K: k_max is the next power of two, at least 64."""
-        given = {name: value for name, value in (("lanes", self.lanes), ("noise", self.noise)) if value is not None}
+        given = {name: value for name, value in self._tsu_fields().items() if value is not None}
         return TsuConfig(k_max=max(64, 1 << (self.k - 1).bit_length())).with_fields(**given)
 
 

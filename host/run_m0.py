@@ -74,6 +74,12 @@ def command(
         str | None,
         typer.Option(metavar=INT, help="parallel samplers, a power of two up to 64 [default: 1, or the board's]"),
     ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar=INT, help="groups of lanes with a psi each, up to 64 lanes in all [default: 1, or the board's]"
+        ),
+    ] = None,
     weights: Annotated[str, typer.Option(help="weights from a table or from the on-chip exp2 unit")] = "table",
     steps: Annotated[str, typer.Option(metavar=INT, help="verified steps, at least 1")] = "100000",
     vocab: Annotated[
@@ -105,6 +111,7 @@ def command(
         baud=None if baud is None else _integer("baud", baud),
         noise=noise,
         lanes=None if lanes is None else _integer("lanes", lanes),
+        groups=None if groups is None else _integer("groups", groups),
         weights=weights,
         steps=_integer("steps", steps),
         vocab=None if vocab is None else _integer("vocab", vocab),

@@ -39,7 +39,8 @@ def main(
     except (SpecError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
-    typer.echo(f"wrote {out}: {config.lanes} lane{'s' * (config.lanes > 1)}, SPEC_ID {spec_id(config):016x}")
+    groups = f"{config.groups} groups of " if config.groups > 1 else ""
+    typer.echo(f"wrote {out}: {groups}{config.lanes} lane{'s' * (config.lanes > 1)}, SPEC_ID {spec_id(config):016x}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import Assert, Assume, ClockDomain, Elaboratable, Module, ShapeLike, Signal, Value
+from amaranth.hdl import Assert, Assume, Cat, ClockDomain, Elaboratable, Module, ShapeLike, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -106,6 +106,13 @@ class Bench(Elaboratable):
             if member.flow is In and id(value) not in kept:
                 self.m.d.comb += value.eq(self.free(len(value), "_".join(map(str, path))))
 
+    def under_test(self, component: wiring.Component, *, but: tuple[object, ...] = ()) -> Opened:
+        """Put a component into the bench, opened, with every input free except those in `but`."""
+        self.m.submodules.under_test = component
+        opened = Opened(component)
+        self.drive(component, but=but)
+        return opened
+
     @staticmethod
     def _signals(thing: object) -> list[Value]:
         if hasattr(thing, "signature"):
@@ -146,6 +153,12 @@ class Bench(Elaboratable):
         before = self.past(payload, name=f"{name}_before")
         say = self.assume if promised else self.claim
         say(valid & (payload == before), when=held)
+
+    def stream(self, name: str, stream: wiring.PureInterface, *, promised: bool) -> None:
+        """`stream_rule` of an interface: all its members but valid and ready are the payload."""
+        members = stream.signature.flatten(stream)
+        payload = Cat(Value.cast(value) for path, _, value in members if path not in (("valid",), ("ready",)))
+        self.stream_rule(name, stream.valid, stream.ready, payload, promised=promised)
 
     def rtlil(self) -> str:
         """The bench as RTLIL text."""

@@ -9,9 +9,13 @@ from .bench import Bench
 from .bugs import PROPERTIES, Bug
 
 MODULES = (
+    "beat_merger",
     "collector",
+    "command_dispatcher",
     "core",
     "credit_fifo",
+    "frame_receiver",
+    "health_monitor",
     "lane",
     "loader",
     "owed_counter",

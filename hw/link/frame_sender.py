@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -44,10 +44,10 @@ def kind_of(frame_type: FrameType) -> int:
 class FrameSender(wiring.Component):
     """Collects payloads, makes frames of them, and keeps them until the host has them.
 
-    Draws are collected one by one until the run is full or the command ends, and any other frame may come between
-    two of them: a core that delivers nothing stops nothing else. Where several frames are due, errors, grants,
-    answers and statuses go before draws. A request that comes while an answer is due is dropped: the host asks again.
-    A register is sampled byte by byte within four cycles.
+    Draws are collected one by one until the run is full or the command ends, those of each group in a run of their
+    own, and any other frame may come between two of them: a core that delivers nothing stops nothing else. Where
+    several frames are due, errors, grants, answers and statuses go before draws. A request that comes while an answer
+    is due is dropped: the host asks again. A register is sampled byte by byte within four cycles.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ class FrameSender(wiring.Component):
         m.submodules.pages = pages = self._pages
         m.submodules.cobs = cobs = CobsEncoder()
         m.submodules.crc = crc = Crc32(bits_per_cycle=2)
-        # The lower half holds draws, the upper half the payload of any other frame.
-        draft: Memory = exclusive_memory(shape=unsigned(8), depth=512)
+        # A page for the draws of each group, and behind them one for the payload of any other frame.
+        draft: Memory = exclusive_memory(shape=unsigned(8), depth=256 * (self._config.groups + 1))
         m.submodules.draft = draft
         write, read = draft.write_port(), draft.read_port()
         wiring.connect(m, pages.o_byte, wiring.flipped(self.o_byte))
@@ -117,20 +117,22 @@ class FrameSender(wiring.Component):
             crc.clear_stb.eq(cobs.done_stb),
         ]
         kind, chosen, start_stb = Signal(KIND_BITS), Signal(KIND_BITS), Signal()
-        position, filled, trailer = Signal(8), Signal(8), Signal()
+        position, trailer = Signal(8), Signal()
+        filled, page = self._run()
         is_draws, done = Signal(), cobs.done_stb
         answers = (kind == kind_of(FrameType.PONG)) | (kind == kind_of(FrameType.REGISTER))
         m.d.comb += is_draws.eq(kind == kind_of(FrameType.DRAWS))
         answer, due = self._due(m, start_stb, chosen, done & answers)
         draw_byte, draw_ends, run_ends, skip = self._draws(m, filled, position, trailer)
         length = Signal(8)
+        other_page = Const(self._config.groups, len(page))
         m.d.comb += [
             length.eq(Mux(is_draws, filled, self._length(kind))),
             self.register_address.eq(answer),
             self.i_status.ready.eq(done & (kind == kind_of(FrameType.STATUS))),
-            write.addr.eq(Mux(is_draws, filled, Cat(position, Const(1, 1)))),
+            write.addr.eq(Mux(is_draws, Cat(filled, page), Cat(position, other_page))),
             write.data.eq(self._payload(m, kind, position, draw_byte)),
-            read.addr.eq(Cat(position, ~is_draws)),
+            read.addr.eq(Cat(position, Mux(is_draws, page, other_page))),
         ]
         header = self._header(m, kind, position, answer, length)
         in_header, started, advance = Signal(), Signal(), Signal()
@@ -201,6 +203,15 @@ class FrameSender(wiring.Component):
                         m.d.sync += filled.eq(0)
                     m.next = "IDLE"
         return m
+
+    def _run(self) -> tuple[Any, Value]:
+        """Bytes in the draft of the run that the beat offered belongs to, and the page of the draft."""
+        groups, width = self._config.groups, self._config.groups.bit_length()
+        runs = [Signal(8, name=f"filled_{group}" if groups > 1 else "filled") for group in range(groups)]
+        if groups == 1:
+            return runs[0], Const(0, width)
+        group = self.i_draw.payload.group
+        return Array(runs)[group], Cat(group, Const(0, width - len(group)))
 
     def _control(self, frame_type: FrameType) -> Value:
         """Whether the control frame is of this type."""
@@ -285,7 +296,7 @@ class FrameSender(wiring.Component):
                 m.d.comb += byte.eq(Mux(index[0], self.room, self.expected))
         return byte
 
-    def _draws(self, m: Module, filled: Signal, index: Signal, trailer: Signal) -> tuple[Value, ...]:
+    def _draws(self, m: Module, filled: Value, index: Signal, trailer: Signal) -> tuple[Value, ...]:
         """Byte `index` of a draw or of the trailer, whether it is the last one, whether the run ends with it.
 
         The beat whose draw ends a run is taken when its frame is done, for its tag and spread are still needed.

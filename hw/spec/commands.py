@@ -3,7 +3,7 @@
 
 A command is a run of 32-bit words; the last one is marked `last`. Word 0 is common to all:
 opcode, version of this layout, tag. Commands are executed in order and each is answered by one
-status. LOAD and DRAW then deliver `count` draws on the draw stream, in the same order.
+status, in the order of the commands. LOAD and DRAW then deliver `count` draws on the draw stream, in the same order.
 
 A refused command delivers no draw. A refused LOAD leaves no psi loaded, a refused TABLE no table and a refused
 SEED an unseeded TSU; a wrong opcode or version changes nothing. Where a command breaks several rules, the status
@@ -11,6 +11,16 @@ is the first of: BAD_OPCODE, BAD_VERSION, BAD_LENGTH, then for LOAD BAD_K, BAD_V
 BAD_SCORE, BAD_TAIL, BAD_TOTAL, NO_SEED (only with count > 0), for DRAW NO_PSI, NO_SEED (only with count > 0), and for
 TABLE BAD_MODE where the TSU has no table.
 Bits that no field names are ignored.
+
+A TSU of several groups holds a psi for each of them. Word 0 of a command alone says which group executes it, whatever
+becomes of the command: the j-th LOAD of this version since the last SEED of this version, or since reset, counted from
+0, goes to group j mod groups; SEED and TABLE of this version go to all groups, which then have one seed, one table and
+one status; every other command goes to the group of the last such LOAD (group 0 before the first). `GroupChoice` is
+this rule as a program. The rules above hold in each group for the commands that it executes: DRAW draws from the psi
+that its group was given last, a refused LOAD leaves its group without psi. A SEED waits for the draws of all groups.
+The draws of a command come in the order of its group's stream, and those of commands of one group in the order of
+these commands. Beats of several groups come mixed, in an order that is not part of the contract: the tag says whose
+they are, so commands of different groups that are in flight together need different tags.
 """
 
 from dataclasses import dataclass
@@ -77,6 +87,32 @@ STATUS_TEXT: dict[Status, str] = {
     Status.NO_SEED: "draws were asked for before a good SEED",
 }
 """One line for each status."""
+
+
+class GroupChoice:
+    """Which groups execute a command, followed from reset on.
+
+    Parameters
+    ----------
+    groups : int
+        Of the TSU.
+    """
+
+    def __init__(self, groups: int) -> None:
+        self._groups = groups
+        self._turn = self._last = 0  # group of the next LOAD, and of the last one
+
+    def of(self, first_word: int) -> range:
+        """Groups that execute the command with this word 0; to be asked once for every command, in order."""
+        opcode, version = first_word & 0xFF, first_word >> 8 & 0xFF
+        if version == COMMAND_VERSION and opcode in (Opcode.SEED, Opcode.TABLE):
+            if opcode == Opcode.SEED:
+                self._turn = 0
+            return range(self._groups)
+        if version == COMMAND_VERSION and opcode == Opcode.LOAD:
+            self._last = self._turn
+            self._turn = (self._turn + 1) % self._groups
+        return range(self._last, self._last + 1)
 
 
 class WeightMode(IntEnum):

@@ -12,6 +12,12 @@ K_LIMIT = 1024
 VOCAB_LIMIT = 1 << 20
 """Largest vocabulary a psi may address."""
 
+LANES_LIMIT = 64
+"""Most lanes of a TSU, all groups together."""
+
+GROUPS_LIMIT = 16
+"""Most groups of lanes."""
+
 UNIFORM_LIMIT_BITS = 64
 """Widest uniform integer a p-bit compares (one 64-bit machine word in the compiled models)."""
 
@@ -43,7 +49,11 @@ class TsuConfig:
     tail_noise_bits : int
         Width of the noise word of the tail index, in [ceil_log2(vocab_max), 32].
     lanes : int
-        Parallel samplers, a power of two in [1, 64]. Draw i of the stream is made by lane i mod lanes.
+        Parallel samplers of one group, a power of two in [1, 64]. They share one psi; draw i of the group's stream is
+        made by its lane i mod lanes.
+    groups : int
+        Groups of lanes, in [1, 16], each with a psi of its own; groups * lanes is at most 64. Which group executes
+        which command is said in `hw.spec.commands`.
     noise : str
         Name of the shift-register generator (a key of `hw.spec.noise.GENERATORS`).
     weight_source : str
@@ -69,6 +79,7 @@ class TsuConfig:
     guard_bits: int = 8
     tail_noise_bits: int = 32
     lanes: int = 1
+    groups: int = 1
     noise: str = "xoshiro128pp"
     weight_source: str = "both"
     level_stages: int = 1
@@ -81,7 +92,9 @@ class TsuConfig:
         check_int("headroom_bits", self.headroom_bits, 0, 16)
         check_int("guard_bits", self.guard_bits, 1, 16)
         check_int("tail_noise_bits", self.tail_noise_bits, self.id_bits, WORD_BITS)
-        check_power_of_two("lanes", self.lanes, 1, 64)
+        check_power_of_two("lanes", self.lanes, 1, LANES_LIMIT)
+        check_int("groups", self.groups, 1, GROUPS_LIMIT)
+        check_int("groups * lanes", self.all_lanes, 1, LANES_LIMIT)
         check_int("level_stages", self.level_stages, 1, 3)
         if not isinstance(self.block_ram, bool):
             raise SpecError("block_ram", self.block_ram, "True or False")
@@ -150,9 +163,19 @@ class TsuConfig:
         return -(-(self.uniform_bits + self.tail_noise_bits) // WORD_BITS)
 
     @property
+    def all_lanes(self) -> int:
+        """Lanes of all groups. Lane l of group g is number g * lanes + l of the array."""
+        return self.groups * self.lanes
+
+    @property
+    def group_bits(self) -> int:
+        """Width of the number of a group."""
+        return ceil_log2(self.groups)
+
+    @property
     def noise_streams(self) -> int:
-        """Noise streams of the whole array."""
-        return self.lanes * self.noise_words
+        """Noise streams of the whole array: `noise_words` of each lane, those of lane 0 of group 0 first."""
+        return self.all_lanes * self.noise_words
 
     @property
     def pipelined(self) -> bool:

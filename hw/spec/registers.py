@@ -48,7 +48,7 @@ REGISTERS: dict[str, Register] = {
     "SPEC_ID_HIGH": Register(1, "high half of SPEC_ID"),
     "K_MAX": Register(2, "capacity of the p-bit tree"),
     "VOCAB_MAX": Register(3, "largest vocabulary"),
-    "LANES": Register(4, "parallel samplers"),
+    "LANES": Register(4, "parallel samplers of one group"),
     "WEIGHT_BITS": Register(5, "width of a weight"),
     "TOTAL_BITS": Register(6, "width of the total Z"),
     "UNIFORM_BITS": Register(7, "width of u and of every threshold"),
@@ -61,6 +61,7 @@ REGISTERS: dict[str, Register] = {
     "NOISE_REPETITION": Register(11, "bit l: lane l (0..31) failed the repetition count test since the last SEED"),
     "NOISE_PROPORTION": Register(12, "bit l: lane l (0..31) failed the adaptive proportion test since the last SEED"),
     "NOISE_KNOWN_ANSWER": Register(13, "bit l: lane l (0..31) failed the known-answer test after reset"),
+    "GROUPS": Register(14, "groups of LANES samplers with a psi each; lane l of group g has bit g LANES + l above"),
 }
 """Registers by name."""
 
@@ -82,6 +83,7 @@ def constant_values(config: TsuConfig) -> dict[str, int]:
         "K_MAX": config.k_max,
         "VOCAB_MAX": config.vocab_max,
         "LANES": config.lanes,
+        "GROUPS": config.groups,
         "WEIGHT_BITS": config.weight_bits,
         "TOTAL_BITS": config.total_bits,
         "UNIFORM_BITS": config.uniform_bits,

@@ -59,24 +59,23 @@ def draw_layout(config: TsuConfig) -> data.StructLayout:
 
 
 def beat_layout(config: TsuConfig) -> data.StructLayout:
-    """Draws of one transfer, in ascending lane order; `keep` marks the lanes that hold one.
+    """Draws of one transfer, all of one command, in ascending lane order; `keep` marks the lanes that hold one.
 
     `spread` is V - K and belongs to the draws whose `tail` bit is set; the spread of the others is 1.
-    `last` marks the last beat of a command.
+    `last` marks the last beat of a command. `group` is there where there are several.
     """
-    return data.StructLayout(
-        {
-            "draws": data.ArrayLayout(draw_layout(config), config.lanes),
-            "keep": config.lanes,
-            "spread": config.id_bits,
-            "tag": TAG_BITS,
-            "last": 1,
-        }
-    )
+    fields = {
+        "draws": data.ArrayLayout(draw_layout(config), config.lanes),
+        "keep": config.lanes,
+        "spread": config.id_bits,
+        "tag": TAG_BITS,
+        "last": 1,
+    }
+    return data.StructLayout(fields | ({"group": config.group_bits} if config.groups > 1 else {}))
 
 
 def beat_signature(config: TsuConfig) -> wiring.Signature:
-    """The beat of `beat_layout` as separate members, for the inside of the TSU: see `result_signature`."""
+    """The beat of one group as separate members, for the inside of the TSU: see `result_signature`."""
     draw = wiring.Signature({name: Out(field.shape) for name, field in draw_layout(config)})
     return wiring.Signature(
         {
@@ -89,6 +88,11 @@ def beat_signature(config: TsuConfig) -> wiring.Signature:
             "ready": In(1),
         }
     )
+
+
+def merged_beat_signature(config: TsuConfig) -> wiring.Signature:
+    """The beat of one of several groups, with its number, as separate members."""
+    return wiring.Signature(dict(beat_signature(config).members) | {"group": Out(config.group_bits)})
 
 
 def job_layout() -> data.StructLayout:

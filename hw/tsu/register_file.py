@@ -21,7 +21,7 @@ __all__ = ["ADDRESS_BITS", "RegisterFile"]
 
 def alarms_layout(config: TsuConfig) -> data.StructLayout:
     """One bit a lane for each health test."""
-    return data.StructLayout({alarm.name.lower(): config.lanes for alarm in Alarm})
+    return data.StructLayout({alarm.name.lower(): config.all_lanes for alarm in Alarm})
 
 
 class RegisterFile(wiring.Component):

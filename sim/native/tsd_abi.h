@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* C interface of a bit-true TSU in process: the Verilated RTL and the compiled model offer the same one.
  *
- * A device executes the 32-bit command words of hw/spec/commands.py, one command at a time, and delivers draws.
+ * A device executes the 32-bit command words of hw/spec/commands.py, one command at a time, and delivers draws. Of a TSU
+ * of several groups it hands them on in the order of the commands too, and it needs no tags for that.
  * The caller takes the draws of a command before it gives one that would need them gone (see tsd_command).
  * A device is used by one thread at a time; devices share nothing.
  */
@@ -35,8 +36,8 @@ TSD_EXPORT uint64_t tsd_cycles(tsd_device *device);
  * status   Status of hw/spec/commands.py; anything but 0 delivers no draw
  * total    Z of the psi for LOAD and DRAW that succeed, else 0
  *
- * Returns 0, or -1 when max_cycles passed without an answer. Two psi fit the device: -1 also follows when a LOAD needs the
- * bank of a psi, or a SEED the noise, that draws still wait for. */
+ * Returns 0, or -1 when max_cycles passed without an answer. Two psi fit each group: -1 also follows when a LOAD needs
+ * the bank of a psi, or a SEED the noise, that draws still wait for. */
 TSD_EXPORT int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n, uint64_t max_cycles, uint32_t *status,
                            uint64_t *total);
 

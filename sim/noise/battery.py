@@ -10,6 +10,7 @@ from hw.spec.config import TsuConfig
 from hw.spec.errors import check_int
 
 from . import checks, programs, testu01
+from .dieharder import dieharder
 from .report import DIEHARDER, ENT, RNGTEST, TESTU01, CheckResult, NoiseReport, Status
 from .source import RtlSource
 
@@ -47,9 +48,9 @@ class Plan:
     ent_words : int
         Words given to ent.
     dieharder : bool
-        Whether dieharder is run; it takes many minutes.
+        Whether dieharder is run; it takes minutes.
     testu01 : bool
-        Whether TestU01 is run, which the user asks for.
+        Whether TestU01 is run where it is installed.
     """
 
     words: int
@@ -62,7 +63,7 @@ class Plan:
     testu01: bool
 
 
-def full_plan(*, words: int = DEFAULT_WORDS, with_testu01: bool = False) -> Plan:
+def full_plan(*, words: int = DEFAULT_WORDS) -> Plan:
     """Sizes of `make noise`. Raises SpecError where `words` is outside [10**6, 10**12]."""
     return Plan(
         words=check_int("words", words, 10**6, 10**12),
@@ -72,11 +73,11 @@ def full_plan(*, words: int = DEFAULT_WORDS, with_testu01: bool = False) -> Plan
         fips_blocks=10_000,
         ent_words=25 * 10**6,
         dieharder=True,
-        testu01=with_testu01,
+        testu01=True,
     )
 
 
-def quick_plan(*, words: int = 10**6, with_testu01: bool = False) -> Plan:
+def quick_plan(*, words: int = 10**6) -> Plan:
     """Sizes of `--quick`: seconds, and enough to see the known weaknesses."""
     return Plan(
         words=check_int("words", words, 10**6, 10**12),
@@ -86,14 +87,14 @@ def quick_plan(*, words: int = 10**6, with_testu01: bool = False) -> Plan:
         fips_blocks=600,
         ent_words=10**6,
         dieharder=False,
-        testu01=with_testu01,
+        testu01=False,
     )
 
 
 def _testu01(source: RtlSource, wanted: bool) -> CheckResult:
     """SmallCrush, or why it was not run."""
     if not wanted:
-        return CheckResult(name=TESTU01, status=Status.NOT_RUN, figure="asked for with --testu01")
+        return CheckResult(name=TESTU01, status=Status.NOT_RUN, figure="left out; --testu01 asks for it")
     library = testu01.find_testu01()
     if library is None:
         return CheckResult(name=TESTU01, status=Status.NOT_RUN, figure="the library libtestu01 is not installed")
@@ -129,7 +130,7 @@ def _parts(source: RtlSource, plan: Plan) -> Iterator[tuple[str, Part]]:
     yield "rngtest", _program(RNGTEST, partial(programs.rngtest, source, blocks=plan.fips_blocks))
     yield "ent", _program(ENT, partial(programs.ent, source, words=plan.ent_words))
     if plan.dieharder:
-        yield "dieharder", _program(DIEHARDER, partial(programs.dieharder, source))
+        yield "dieharder", _program(DIEHARDER, partial(dieharder, source))
     yield "TestU01", lambda tell: [_testu01(source, plan.testu01)]
 
 

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of others, used where they are installed: rngtest, ent, dieharder."""
+"""Programs of others, used where they are installed: rngtest and ent; dieharder has a file of its own."""
 
-import contextlib
 import math
 import re
 import shutil
 import subprocess
 import tempfile
-import threading
-from typing import IO
 
-import numpy as np
 from scipy import stats
 
 from . import kernel, laws
@@ -19,15 +15,6 @@ from .report import DIEHARDER, ENT, RNGTEST, CheckResult, Status
 
 PACKAGES = {RNGTEST: ("rngtest", "rng-tools-debian"), ENT: ("ent", "ent"), DIEHARDER: ("dieharder", "dieharder")}
 """Program and Debian package behind each check."""
-
-DIEHARDER_TESTS = (0, 2, 3, 8, 15, 100, 101, 102, 209)
-"""Numbers in `dieharder -l`: birthdays, rank 32x32 and 6x8, count of ones, runs, three of STS, DAB monobit."""
-
-DIEHARDER_RAW_STDIN = "200"
-"""Generator of dieharder that reads raw words from its standard input."""
-
-STREAM_WORDS = 1 << 16
-"""Words of one stream that go to a program before those of the next stream."""
 
 TIME_LIMIT_S = 3600.0
 """A program that runs longer is stopped, seconds."""
@@ -73,18 +60,8 @@ def parse_ent(text: str) -> dict[str, float]:
     return values
 
 
-def parse_dieharder(text: str) -> list[tuple[str, float, str]]:
-    """Name, p-value and assessment (PASSED, WEAK, FAILED) of every result in the output of dieharder."""
-    results = []
-    for line in text.splitlines():
-        parts = [part.strip() for part in line.split("|")]
-        if len(parts) == 6 and parts[5] in ("PASSED", "WEAK", "FAILED"):
-            name = parts[0] if parts[1] == "0" else f"{parts[0]} {parts[1]}"
-            results.append((name, float(parts[4]), parts[5]))
-    return results
-
-
-def _not_installed(name: str) -> CheckResult | None:
+def not_installed(name: str) -> CheckResult | None:
+    """The row of a check whose program is not on PATH; None where it is."""
     program, package = PACKAGES[name]
     if shutil.which(program):
         return None
@@ -104,7 +81,7 @@ def _run(command: list[str], *, data: bytes | None, legal: tuple[int, ...]) -> s
 
 def rngtest(source: Source, *, blocks: int, progress: Progress) -> CheckResult:
     """`rngtest` on blocks of 20,000 bits; the count of failing blocks has to fit an ideal source."""
-    missing = _not_installed(RNGTEST)
+    missing = not_installed(RNGTEST)
     if missing:
         return missing
     data = serial_words(source, blocks * kernel.FIPS_BLOCK_WORDS + 1)  # the first 32 bits only start its tests
@@ -120,7 +97,7 @@ def rngtest(source: Source, *, blocks: int, progress: Progress) -> CheckResult:
 
 def ent(source: Source, *, words: int, progress: Progress) -> CheckResult:
     """`ent`: chi-squared of the 256 byte values (255 degrees of freedom), correlation of neighbouring bytes."""
-    missing = _not_installed(ENT)
+    missing = not_installed(ENT)
     if missing:
         return missing
     with tempfile.NamedTemporaryFile(prefix="tsd-noise-") as file:
@@ -138,68 +115,3 @@ def ent(source: Source, *, words: int, progress: Progress) -> CheckResult:
     status = Status.PASS if p >= laws.ALPHA else Status.FAIL
     figure = f"{4 * words:,} bytes: chi-squared {chi2:.1f} of 255, serial correlation {serial:.6f}"
     return CheckResult(name=ENT, status=status, figure=figure, p=p)
-
-
-def _feed(pipe: IO[bytes], source: Source) -> None:
-    """Write words until the reader has had enough."""
-    with contextlib.suppress(BrokenPipeError):
-        while True:
-            pipe.write(source.take(STREAM_WORDS).astype("<u4").tobytes())
-
-
-def _run_fed(command: list[str], source: Source) -> str:
-    """Standard output of a program that reads words from its standard input for as long as it likes.
-
-    Raises ProgramError where it does not run, fails or takes too long.
-    """
-    with tempfile.TemporaryFile() as output:
-        try:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.DEVNULL)
-        except OSError as error:
-            raise ProgramError(f"{command[0]} does not run: {error}") from error
-        late = threading.Event()
-
-        def stop() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(TIME_LIMIT_S, stop)
-        timer.start()
-        try:
-            if process.stdin is not None:
-                _feed(process.stdin, source)
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.close()
-            status = process.wait()
-        finally:
-            timer.cancel()
-            process.kill()
-            process.wait()
-        if late.is_set():
-            raise ProgramError(f"{command[0]} took more than {TIME_LIMIT_S:g} s")
-        if status != 0:
-            raise ProgramError(f"{command[0]} ended with exit status {status}")
-        output.seek(0)
-        return output.read().decode(errors="replace")
-
-
-def dieharder(source: Source, *, progress: Progress) -> CheckResult:
-    """`DIEHARDER_TESTS` of dieharder, with its own sizes and its own verdicts: FAILED fails, WEAK is told."""
-    missing = _not_installed(DIEHARDER)
-    if missing:
-        return missing
-    results: list[tuple[str, float, str]] = []
-    for index, number in enumerate(DIEHARDER_TESTS):
-        found = parse_dieharder(_run_fed(["dieharder", "-g", DIEHARDER_RAW_STDIN, "-d", str(number)], source))
-        if not found:
-            raise ProgramError(f"dieharder printed no result of test {number}")
-        results += found
-        progress((index + 1) / len(DIEHARDER_TESTS))
-    failed = [name for name, _, verdict in results if verdict == "FAILED"]
-    weak = [name for name, _, verdict in results if verdict == "WEAK"]
-    figure = f"{len(failed)} of {len(results)} failed, {len(weak)} weak"
-    if failed:
-        figure += ": " + ", ".join(dict.fromkeys(failed))
-    p_values = np.array([p for _, p, _ in results])
-    lowest = float(np.minimum(p_values, 1 - p_values).min())
-    return CheckResult(name=DIEHARDER, status=Status.FAIL if failed else Status.PASS, figure=figure, p=lowest)

@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -34,11 +34,14 @@ ENT = "ent"
 DIEHARDER = "dieharder"
 TESTU01 = "TestU01 SmallCrush"
 
+PROGRAMS = (RNGTEST, ENT, DIEHARDER, TESTU01)
+"""Checks that need a program or library of others."""
+
 MUST_FAIL = {
-    "lfsr": (LAGS, RANK_WORDS[512], RANK_BITS[512], COMPLEXITY, FIPS),
+    "lfsr": (LAGS, RANK_WORDS[512], RANK_BITS[512], COMPLEXITY, FIPS, RNGTEST, DIEHARDER),
     "lfsr-leap": (RANK_WORDS[512], RANK_BITS[512], COMPLEXITY),
 }
-"""Checks that see a known weakness: a battery in which one of them passes has lost its power."""
+"""Checks that see a known weakness: a battery in which one of them passes, if it was run, has lost its power."""
 
 
 class Status(StrEnum):
@@ -114,6 +117,27 @@ class NoiseReport:
             if check.status is Status.PASS and check.name in known:
                 wrong.append(f"{self.generator} passes {check.name}, which must see it: {check.figure}")
         return wrong
+
+    def with_rows_of(self, stored: "NoiseReport") -> "NoiseReport":
+        """This report with the rows of `stored` for programs of others that were not run now.
+
+        The same words give the same own checks, so these tell whether the stored rows are about them.
+
+        Raises
+        ------
+        SpecError
+            There is such a row, and it is about other words: this report cannot take the place of the stored one.
+        """
+        lacking = {check.name for check in self.checks if check.status is Status.NOT_RUN and check.name in PROGRAMS}
+        kept = {row.name: row for row in stored.checks if row.status is not Status.NOT_RUN and row.name in lacking}
+        if kept and self._own() != stored._own():
+            raise SpecError("report", ", ".join(kept), f"run: the stored rows of {self.generator} are of other words")
+        return replace(self, checks=[kept.get(check.name, check) for check in self.checks])
+
+    def _own(self) -> tuple[object, ...]:
+        """What the words determine, without the programs of others."""
+        own = [check for check in self.checks if check.name not in PROGRAMS]
+        return self.generator, self.seed, self.lanes, self.streams, self.words, self.quick, own
 
     def to_json(self) -> str:
         """The report as JSON; `from_json` reads it back."""

@@ -62,6 +62,8 @@ class FlatTsu(Elaboratable):
             "register_data": self.core.register_data,
             "alarm": self.core.alarm,
         }
+        if config.groups > 1:
+            self.outputs["draw_tag"] = beat.tag
         for lane in range(config.lanes):
             self.outputs[f"token_{lane}"] = beat.draws[lane].token
             self.outputs[f"weight_{lane}"] = beat.draws[lane].weight

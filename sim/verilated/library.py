@@ -24,7 +24,8 @@ _INTERNALS = {
 
 def _sources() -> dict[str, str]:
     """Texts of all files of ours that a library is made of, by their paths in the project."""
-    paths = [*sorted(_GATEWARE.rglob("*.py")), *sorted(_HERE.glob("*.py")), _HERE / "shim.cpp", ABI_HEADER]
+    ours = [path for pattern in ("*.py", "*.cpp", "*.hpp") for path in sorted(_HERE.glob(pattern))]
+    paths = [*sorted(_GATEWARE.rglob("*.py")), *ours, ABI_HEADER]
     return {str(path.relative_to(_HERE.parents[1])): path.read_text(encoding="utf-8") for path in paths}
 
 

@@ -14,6 +14,10 @@
 #include <memory>
 #include <new>
 
+#if TSD_GROUPS > 1
+#include "owed_draws.hpp"
+#endif
+
 // The health monitors watch 128 of 4096 cycles: two dwells in a row.
 static const uint64_t kUnwatched = 4096 - 128;
 
@@ -27,6 +31,10 @@ struct tsd_device {
     uint64_t kept_weights[TSD_BEAT_LANES];
     uint32_t kept_spreads[TSD_BEAT_LANES];
     unsigned kept_first = 0, kept_end = 0;
+#if TSD_GROUPS > 1
+    OwedDraws owed;
+    uint32_t tag = 0;  // of the last command: its own, whatever the caller's says
+#endif
 
     // The public eval() also takes locks that a single-threaded model does not need: a third of the time.
     void evaluate() {
@@ -108,6 +116,23 @@ extern "C" uint64_t tsd_cycles(tsd_device *device) { return device->cycles; }
 
 extern "C" const char *tsd_message(tsd_device *device) { return device->message; }
 
+// Word `index` of a command as it is sent.
+static uint32_t sent_word(const tsd_device *device, const uint32_t *words, uint32_t index) {
+#if TSD_GROUPS > 1
+    if (index == 0) return (words[0] & ((UINT32_C(1) << TSD_COMMON_TAG_LOW) - 1)) | device->tag << TSD_COMMON_TAG_LOW;
+#endif
+    return words[index];
+}
+
+// Note the draws that a good command brings.
+static void expect_draws(tsd_device *device, const uint32_t *words, uint32_t status) {
+#if TSD_GROUPS > 1
+    const uint32_t opcode = words[0] & ((UINT32_C(1) << TSD_COMMON_OPCODE_WIDTH) - 1);
+    if (status == TSD_STATUS_OK && (opcode == TSD_OPCODE_LOAD || opcode == TSD_OPCODE_DRAW))
+        device->owed.ask(device->tag, words[TSD_COMMON_COUNT_WORD]);
+#endif
+}
+
 extern "C" int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n, uint64_t max_cycles, uint32_t *status,
                            uint64_t *total) {
     Vtsu &top = device->top;
@@ -118,10 +143,13 @@ extern "C" int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n
         device->message = "a command has at least one word";
         return -1;
     }
+#if TSD_GROUPS > 1
+    device->tag = (device->tag + 1) & ((UINT32_C(1) << TSD_COMMON_TAG_WIDTH) - 1);
+#endif
     device->message = "no answer to a command: its bank or its noise is still needed by draws that were not taken";
     while (device->cycles < end) {
         top.command_valid = sent < n;
-        top.command_data = sent < n ? words[sent] : 0;
+        top.command_data = sent < n ? sent_word(device, words, sent) : 0;
         top.command_last = sent + 1 == n;
         device->evaluate();
         sent += top.command_valid && top.command_ready;
@@ -130,6 +158,7 @@ extern "C" int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n
         *total = top.status_total;
         device->tick(true);
         if (answered) {
+            expect_draws(device, words, *status);
             device->message = "no error";
             result = 0;
             break;
@@ -138,6 +167,44 @@ extern "C" int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n
     top.command_valid = top.command_last = 0;
     return result;
 }
+
+#if TSD_GROUPS > 1
+
+extern "C" uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads,
+                              uint64_t max_cycles) {
+    Vtsu &top = device->top;
+    OwedDraws &owed = device->owed;
+    const uint64_t end = device->cycles + max_cycles;
+    const char *message = "fewer draws than asked for within the cycle bound";
+    uint64_t taken = owed.take(n, tokens, weights, spreads);
+    if (taken < n && !owed.none()) {
+        top.draw_enable = 1;
+        device->tick(false);
+    }
+    while (top.draw_enable) {
+        bool known = true;
+        if (top.draw_valid && owed.passes(top.draw_tag) && taken + TSD_BEAT_LANES <= n) {
+            const unsigned count = tsd_copy_beat(top, tokens + taken, weights + taken, spreads + taken);
+            taken += count;
+            owed.passed(count);
+        } else if (top.draw_valid) {
+            const unsigned count = tsd_copy_beat(top, device->kept_tokens, device->kept_weights, device->kept_spreads);
+            Draw draws[TSD_BEAT_LANES];
+            for (unsigned i = 0; i < count; ++i)
+                draws[i] = {device->kept_tokens[i], device->kept_weights[i], device->kept_spreads[i]};
+            known = owed.keep(top.draw_tag, draws, count);
+        }
+        if (!known) message = "the TSU delivered draws that no command asked for";
+        taken += owed.take(n - taken, tokens + taken, weights + taken, spreads + taken);
+        if (taken == n || owed.none() || !known || device->cycles >= end) top.draw_enable = 0;
+        device->tick(!top.draw_enable);  // the last one with the registers, which hold the alarm
+    }
+    if (taken < n && owed.none()) message = "fewer draws were asked for by LOAD and DRAW than are to be taken";
+    device->message = taken < n ? message : "no error";
+    return taken;
+}
+
+#else
 
 extern "C" uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads,
                               uint64_t max_cycles) {
@@ -165,3 +232,5 @@ extern "C" uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, 
     device->message = taken < n ? "fewer draws than asked for within the cycle bound" : "no error";
     return taken;
 }
+
+#endif

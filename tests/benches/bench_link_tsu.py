@@ -4,6 +4,7 @@
 import random
 from collections import deque
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import cocotb
@@ -12,7 +13,7 @@ from cocotb.triggers import Timer
 from host.golden.exact import draft_law
 from host.tsu.lowering import draw_command, load_command, lower, seed_command, table_command, weight_table
 from hw.link.serial_tsu import SerialTsu
-from hw.spec.commands import Opcode, Status, WeightMode
+from hw.spec.commands import GroupChoice, Opcode, Status, WeightMode
 from hw.spec.config import PRESETS, TsuConfig
 from hw.spec.frames import (
     SEQUENCE_COUNT,
@@ -37,13 +38,18 @@ ReferenceTsu, random_psi = _REFERENCE.ReferenceTsu, _REFERENCE.random_psi
 CLK_HZ = 1_000_000_000 // CLOCK_NS
 BAUD = 12_000_000
 SMALL = TsuConfig(k_max=8, vocab_max=64, weight_bits=12, headroom_bits=2, guard_bits=4, tail_noise_bits=8)
-CONFIGS = {"small-1": SMALL, "small-4": SMALL.with_fields(lanes=4, level_stages=2), "up5k": PRESETS["up5k"]}
-PAGES = {"small-1": {}, "small-4": {"receive_pages": 4, "send_pages": 8}, "up5k": {}}
+CONFIGS = {
+    "small-1": SMALL,
+    "small-4": SMALL.with_fields(lanes=4, level_stages=2),
+    "up5k": PRESETS["up5k"],
+    "groups-3": SMALL.with_fields(groups=3, lanes=2),
+}
+PAGES = {"small-4": {"receive_pages": 4, "send_pages": 8}}
 
 
 def options(name: str) -> dict:
     """Arguments of `SerialTsu` for a variant."""
-    return {"config": CONFIGS[name], "clk_hz": CLK_HZ, "baud": BAUD, **PAGES[name]}
+    return {"config": CONFIGS[name], "clk_hz": CLK_HZ, "baud": BAUD, **PAGES.get(name, {})}
 
 
 TOPLEVELS = {name: partial(SerialTsu, **options(name)) for name in CONFIGS}
@@ -88,7 +94,7 @@ class LinkHost:
     Attributes
     ----------
     statuses : deque of (tag, opcode, code, total)
-    draws : dict of tag to rows; `ended` holds the tags whose last run has come
+    draws : dict of tag to rows; `ended` holds the tags whose last run has come, `runs` the tags of all runs
     refused : LinkErrors that the device reported
     """
 
@@ -109,7 +115,9 @@ class LinkHost:
         self._frames: list[Frame] = []
         self._control: deque[Frame] = deque()
         self._quiet_us = 0
+        self._choice, self.groups = GroupChoice(config().groups), {}  # by tag
         self.statuses, self.draws, self.ended, self.refused = deque(), {}, set(), []
+        self.runs: list[int] = []
         self.answers: dict[tuple[FrameType, int], bytes] = {}
 
     async def open(self) -> None:
@@ -123,6 +131,7 @@ class LinkHost:
         """Queue a command; returns its tag."""
         frames = command_frames([int(word) for word in words], sequence=len(self._frames) % SEQUENCE_COUNT)
         self._frames += frames
+        self.groups[frames[0].tag] = self._choice.of(int(words[0])).start
         return frames[0].tag
 
     def ask(self, kind: FrameType, tag: int) -> None:
@@ -180,6 +189,7 @@ class LinkHost:
                 run = unpack_draws(frame, config())
                 assert run.tag not in self.ended, "draws behind the last run of their command"
                 self.draws.setdefault(run.tag, []).extend(run.rows)
+                self.runs.append(run.tag)
                 if run.last:
                     self.ended.add(run.tag)
             case FrameType.REGISTER:
@@ -254,6 +264,11 @@ class Client:
     def put_draw(self, count: int) -> int:
         return self.host.put(draw_command(count=count, tag=self.tag()))
 
+    async def check(self, reference, psi, count: int, mode: str, *, tag: int, what: str) -> None:
+        """All draws of a command are those of its group's reference stream."""
+        expected = reference.rows(psi, count, mode, group=self.host.groups[tag])
+        _SUPPORT.check(await self.rows(tag, count), expected, what)
+
     async def rows(self, tag: int, count: int) -> list:
         """All draws of a command."""
         await self.host.wait(lambda: tag in self.host.ended, what=f"draws of {tag:#x}")
@@ -289,11 +304,11 @@ async def draws_equal_the_reference_stream(dut):
         psi = some_psi(number)
         tag, total = await client.load(psi, 150, mode)
         assert total == draft_law(psi, config(), mode).total
-        _SUPPORT.check(await client.rows(tag, 150), reference.rows(psi, 150, mode), f"psi {number}, LOAD")
+        await client.check(reference, psi, 150, mode, tag=tag, what=f"psi {number}, LOAD")
         for count in (1, 34, 35, 101):
             tag = client.put_draw(count)
             await client.good(tag, Opcode.DRAW)
-            _SUPPORT.check(await client.rows(tag, count), reference.rows(psi, count, mode), f"psi {number}, {count}")
+            await client.check(reference, psi, count, mode, tag=tag, what=f"psi {number}, DRAW {count}")
     for name, value in constant_values(config()).items():
         address = REGISTERS[name].address
         client.host.ask(FrameType.READ_REGISTER, address)
@@ -302,6 +317,27 @@ async def draws_equal_the_reference_stream(dut):
     client.host.ask(FrameType.PING, 0x5C)
     await client.host.wait(lambda: (FrameType.PONG, 0x5C) in client.host.answers, what="PONG")
     assert not client.host.refused
+
+
+@cocotb.test(timeout_time=200, timeout_unit="ms")
+async def psi_in_flight_together(dut):
+    """Commands sent without waiting: runs of several groups come mixed, and each is whole and under its own tag."""
+    client = await started(dut)
+    reference, mode, jobs = ReferenceTsu(config(), 0), modes()[0], []
+    if mode == "table":
+        psi = some_psi(70)
+        words = table_command(weight_table(psi.scale, psi.tau, config().weight_bits), tag=client.tag())
+        await client.good(client.host.put(words), Opcode.TABLE)
+    for number, count in enumerate((900, 1, 400, 3, 2)):
+        psi = some_psi(70 if mode == "table" else 70 + number)
+        words = load_command(lower(psi, config(), WeightMode[mode.upper()]), count=count, tag=client.tag())
+        jobs.append((client.host.put(words), psi, count))
+        jobs.append((client.put_draw(17), psi, 17))
+    for number, (tag, psi, count) in enumerate(jobs):
+        await client.good(tag, Opcode.DRAW if number % 2 else Opcode.LOAD)
+        await client.check(reference, psi, count, mode, tag=tag, what=f"job {number}")
+    mixed = any(before > after for before, after in pairwise(client.host.runs))
+    assert mixed == (config().groups > 1), f"runs came in the order {client.host.runs}"
 
 
 @cocotb.test(timeout_time=900, timeout_unit="ms")
@@ -317,8 +353,8 @@ async def a_bad_line_changes_no_token(dut, share):
         assert total == draft_law(psi, config(), mode).total
         second = client.put_draw(77)
         await client.good(second, Opcode.DRAW)
-        _SUPPORT.check(await client.rows(tag, 300), reference.rows(psi, 300, mode), f"psi {number}, LOAD")
-        _SUPPORT.check(await client.rows(second, 77), reference.rows(psi, 77, mode), f"psi {number}, DRAW")
+        await client.check(reference, psi, 300, mode, tag=tag, what=f"psi {number}, LOAD")
+        await client.check(reference, psi, 77, mode, tag=second, what=f"psi {number}, DRAW")
     assert min(down.damaged, up.damaged) > 3, "the line did no damage"
     assert client.host.refused, "the device refused nothing"
 
@@ -345,7 +381,7 @@ async def a_host_that_stops_reading_stops_nothing(dut):
     await client.host.open()
     tag, total = await client.load(psi, 60, mode)
     assert total == draft_law(psi, config(), mode).total
-    _SUPPORT.check(await client.rows(tag, 60), ReferenceTsu(config(), 0).rows(psi, 60, mode), "after RESET")
+    await client.check(ReferenceTsu(config(), 0), psi, 60, mode, tag=tag, what="after RESET")
 
 
 @cocotb.test(timeout_time=200, timeout_unit="ms")
@@ -365,4 +401,4 @@ async def reset_in_the_middle_of_everything(dut):
         await client.host.wait(lambda: client.host.statuses, what="status")
         assert client.host.statuses.popleft() == (tag, Opcode.DRAW, Status.NO_PSI, 0)
         tag, _ = await client.load(psi, 20, mode)
-        _SUPPORT.check(await client.rows(tag, 20), ReferenceTsu(config(), 0).rows(psi, 20, mode), "after RESET")
+        await client.check(ReferenceTsu(config(), 0), psi, 20, mode, tag=tag, what="after RESET")

@@ -16,7 +16,12 @@ from sim.bfm import cycles, start
 
 _SUPPORT = load_module(Path(__file__).with_name("support.py"))
 
-CONFIGS = {"lanes-4": TsuConfig(lanes=4), "lanes-64": TsuConfig(lanes=64), "up5k": PRESETS["up5k"]}
+CONFIGS = {
+    "lanes-4": TsuConfig(lanes=4),
+    "lanes-64": TsuConfig(lanes=64),
+    "groups-5": TsuConfig(groups=5, lanes=8),
+    "up5k": PRESETS["up5k"],
+}
 TOPLEVELS = {name: partial(RegisterFile, config=config) for name, config in CONFIGS.items()}
 
 
@@ -42,7 +47,8 @@ async def identity_and_configuration(dut):
     await started(dut)
     digest = spec_id(config())
     expected = [digest % (1 << 32), digest >> 32, config().k_max, config().vocab_max, config().lanes]
-    expected += [config().weight_bits, config().total_bits, config().uniform_bits, 0, 0] + [0] * 6
+    expected += [config().weight_bits, config().total_bits, config().uniform_bits, 0, 0] + [0] * 4
+    expected += [config().groups, 0]
     _SUPPORT.check([await read(dut, address) for address in range(16)], expected, "registers")
 
 
@@ -71,8 +77,8 @@ async def alarm_has_a_bit_for_each_of_32_lanes(dut, kind):
     """Bit l of an alarm's register is lane l; lanes from 32 on have none, but HEALTH and the alarm know them."""
     await started(dut)
     registers = (11, 12, 13, 9)  # repetition, proportion, known answer, lock-up
-    for lane in range(config().lanes):
-        dut.alarms.value = 1 << (kind * config().lanes + lane)
+    for lane in range(config().all_lanes):
+        dut.alarms.value = 1 << (kind * config().all_lanes + lane)
         await cycles(dut, 2)
         assert dut.alarm.value == 1, f"lane {lane}"
         found = [await read(dut, address) for address in registers]
@@ -92,6 +98,6 @@ async def health_tells_alarms_and_the_known_answer_test_apart(dut):
     dut.testing.value = 1
     assert await read(dut, 10) == 0x100
     assert dut.alarm.value == 0
-    dut.alarms.value = (1 << 4 * config().lanes) - 1
+    dut.alarms.value = (1 << 4 * config().all_lanes) - 1
     await cycles(dut, 1)
     assert await read(dut, 10) == 0x10F

@@ -28,6 +28,8 @@ CONFIGS = {
     "default-1": TsuConfig(),
     "default-4": TsuConfig(lanes=4),
     "board-2": TsuConfig(lanes=2, level_stages=3, vocab_max=1 << 18),
+    "groups-2": SMALL.with_fields(groups=2, lanes=2),
+    "groups-3": SMALL.with_fields(groups=3, level_stages=3),
 }
 TOPLEVELS = {name: partial(TsuCore, config=config) for name, config in CONFIGS.items()}
 
@@ -54,8 +56,11 @@ async def started(dut, *, stalled=()) -> TsuDriver:
     return tsu
 
 
-def check_rows(found, expected, what: str) -> None:
-    _SUPPORT.check(found, expected, what)
+async def check_draws(tsu, reference, psi, count: int, mode: str, *, tag: int, what: str):
+    """Take the draws of a command and compare them with the reference stream of its group; returns them."""
+    found = await tsu.take(count, tag=tag)
+    _SUPPORT.check(found, reference.rows(psi, count, mode, group=tsu.group(tag)), what)
+    return found
 
 
 @cocotb.test(timeout_time=3, timeout_unit="ms")
@@ -70,11 +75,10 @@ async def draws_equal_the_reference_stream(dut, stalled):
         law = draft_law(psi, config(), mode)
         tag, total = await tsu.load(psi, n, mode=mode)
         assert total == law.total, f"psi {number}: total {total}, expected {law.total}"
-        check_rows(await tsu.take(n, tag=tag), reference.rows(psi, n, mode), f"psi {number}, LOAD")
+        await check_draws(tsu, reference, psi, n, mode, tag=tag, what=f"psi {number}, LOAD")
         for count in more:
             tag, total = await tsu.draw(count)
-            found = await tsu.take(count, tag=tag)
-            check_rows(found, reference.rows(psi, count, mode), f"psi {number}, DRAW {count}")
+            found = await check_draws(tsu, reference, psi, count, mode, tag=tag, what=f"psi {number}, DRAW {count}")
             assert total == law.total
             for token, weight, spread in found:
                 assert law.q(token) * law.total * spread == weight, f"token {token} claims another probability"
@@ -87,7 +91,7 @@ async def reset_state_is_seed_0(dut, stalled):
     tsu = await started(dut, stalled=STALLED[stalled])
     psi = some_psi(50)
     tag, _ = await tsu.load(psi, 60)
-    check_rows(await tsu.take(60, tag=tag), ReferenceTsu(config(), 0).rows(psi, 60, "table"), "after reset")
+    await check_draws(tsu, ReferenceTsu(config(), 0), psi, 60, "table", tag=tag, what="after reset")
 
 
 @cocotb.test(timeout_time=5, timeout_unit="ms")
@@ -108,25 +112,26 @@ async def psi_switch_in_mid_stream(dut, stalled):
     for tag, psi, _, opcode in jobs:
         assert await tsu.good_status(tag, opcode) == draft_law(psi, config(), "exp2").total
     for number, (tag, psi, count, _) in enumerate(jobs):
-        check_rows(await tsu.take(count, tag=tag), reference.rows(psi, count, "exp2"), f"job {number}")
+        await check_draws(tsu, reference, psi, count, "exp2", tag=tag, what=f"job {number}")
 
 
 @cocotb.test(timeout_time=3, timeout_unit="ms")
 async def next_psi_is_loaded_while_draws_are_not_taken(dut):
-    """With o_draw blocked, the LOAD behind is accepted; the third LOAD waits for a bank; nothing is lost."""
+    """With o_draw blocked, two LOADs a group are accepted; the next one waits for a bank; nothing is lost."""
     tsu = await started(dut)
     tsu.draws.refuse()
-    psis, reference = [some_psi(70 + i) for i in range(3)], ReferenceTsu(config(), 0)
+    banks = 2 * config().groups
+    psis, reference = [some_psi(70 + i) for i in range(banks + 1)], ReferenceTsu(config(), 0)
     tags = [tsu.put_load(psi, 300, "exp2") for psi in psis]
-    for tag in tags[:2]:
+    for tag in tags[:banks]:
         await tsu.good_status(tag, Opcode.LOAD)
     await cycles(dut, 1500)
     assert not tsu.statuses.taken, "a psi was loaded over one that is still sampled"
     assert tsu.draws.transfers == 0
     tsu.draws.want(_DRIVER.ENDLESS)
-    await tsu.good_status(tags[2], Opcode.LOAD)
+    await tsu.good_status(tags[banks], Opcode.LOAD)
     for tag, psi in zip(tags, psis, strict=True):
-        check_rows(await tsu.take(300, tag=tag), reference.rows(psi, 300, "exp2"), f"command {tag:#x}")
+        await check_draws(tsu, reference, psi, 300, "exp2", tag=tag, what=f"command {tag:#x}")
 
 
 @cocotb.test(timeout_time=3, timeout_unit="ms")
@@ -141,7 +146,7 @@ async def stream_does_not_depend_on_batches(dut, stalled):
         tag, _ = await tsu.draw(n)
         found += await tsu.take(n, tag=tag)
         left -= n
-    check_rows(found, ReferenceTsu(config(), 0).rows(psi, 700, "table"), "splits")
+    _SUPPORT.check(found, ReferenceTsu(config(), 0).rows(psi, 700, "table"), "splits")
 
 
 @cocotb.test(timeout_time=3, timeout_unit="ms")
@@ -160,11 +165,11 @@ async def bad_psi_is_flagged_and_never_sampled(dut, stalled):
     await tsu.good_status(tag, Opcode.DRAW)
     assert await tsu.status() == (77, Opcode.LOAD, Status.BAD_ID, 0)
     assert await tsu.status() == (refused, Opcode.DRAW, Status.NO_PSI, 0)
-    check_rows(await tsu.take(400, tag=tag), reference.rows(good, 400, "table"), "draws of the good psi")
+    await check_draws(tsu, reference, good, 400, "table", tag=tag, what="draws of the good psi")
     await cycles(dut, 300)
     assert not tsu.draws.taken, "a refused command delivered draws"
     tag, _ = await tsu.load(other, 50)
-    check_rows(await tsu.take(50, tag=tag), reference.rows(other, 50, "table"), "next good psi")
+    await check_draws(tsu, reference, other, 50, "table", tag=tag, what="next good psi")
 
 
 @cocotb.test(timeout_time=3, timeout_unit="ms")
@@ -186,7 +191,7 @@ async def reset_in_mid_stream(dut, stalled):
         assert await tsu.status() == (tag, Opcode.LOAD, Status.NO_TABLE, 0)
         tag, total = await tsu.load(psi, 61)
         assert total == draft_law(psi, config(), "table").total
-        check_rows(await tsu.take(61, tag=tag), ReferenceTsu(config(), 0).rows(psi, 61, "table"), "after reset")
+        await check_draws(tsu, ReferenceTsu(config(), 0), psi, 61, "table", tag=tag, what="after reset")
         assert not tsu.draws.taken
 
 
@@ -205,10 +210,11 @@ async def seed_in_mid_stream(dut, stalled):
     for number, seed in enumerate(seeds):
         if number:
             assert await tsu.status() == (seed & 0xFF, Opcode.SEED, Status.OK, 0)
-            tsu._position = 0
+            tsu.restart()
         await tsu.good_status(jobs[number], Opcode.DRAW)
-        found = await tsu.take(101 + number, tag=jobs[number])
-        check_rows(found, ReferenceTsu(config(), seed).rows(psi, 101 + number, "table"), f"seed {seed}")
+        await check_draws(
+            tsu, ReferenceTsu(config(), seed), psi, 101 + number, "table", tag=jobs[number], what=f"seed {seed}"
+        )
 
 
 @cocotb.test(timeout_time=3, timeout_unit="ms")
@@ -227,12 +233,12 @@ async def refused_seed_leaves_the_draws_before_it_alone(dut):
     assert (await tsu.status())[1:3] == (Opcode.SEED, Status.BAD_VERSION)
     await tsu.good_status(second, Opcode.DRAW)
     assert (await tsu.status())[1:3] == (Opcode.SEED, Status.BAD_LENGTH)
-    check_rows(await tsu.take(203, tag=first), reference.rows(psi, 203, "table"), "before the wrong version")
-    check_rows(await tsu.take(202, tag=second), reference.rows(psi, 202, "table"), "before the short SEED")
+    await check_draws(tsu, reference, psi, 203, "table", tag=first, what="before the wrong version")
+    await check_draws(tsu, reference, psi, 202, "table", tag=second, what="before the short SEED")
     assert (await tsu.execute(draw_command(count=1)))[0] == Status.NO_SEED
     await tsu.seed(6)
     tag, _ = await tsu.draw(40)
-    check_rows(await tsu.take(40, tag=tag), ReferenceTsu(config(), 6).rows(psi, 40, "table"), "after the good SEED")
+    await check_draws(tsu, ReferenceTsu(config(), 6), psi, 40, "table", tag=tag, what="after the good SEED")
 
 
 @cocotb.test(timeout_time=3, timeout_unit="ms")
@@ -250,7 +256,7 @@ async def zero_state_is_refused(dut, stalled):
         assert (await tsu.execute(draw_command(count=0)))[0] == Status.OK
         await tsu.seed(stream)
         tag, _ = await tsu.draw(30)
-        check_rows(await tsu.take(30, tag=tag), ReferenceTsu(config(), stream).rows(psi, 30, "table"), "good SEED")
+        await check_draws(tsu, ReferenceTsu(config(), stream), psi, 30, "table", tag=tag, what="good SEED")
 
 
 @cocotb.test(timeout_time=3, timeout_unit="ms")
@@ -265,7 +271,7 @@ async def table_of_another_version_changes_nothing(dut, stalled):
     assert await tsu.execute([words[0] + 0x0100, *words[1:]]) == (Status.BAD_VERSION, 0)
     tag = tsu.put_load(psi, 20, "table")
     assert await tsu.good_status(tag, Opcode.LOAD) == total
-    check_rows(await tsu.take(20, tag=tag), ReferenceTsu(config(), 0).rows(psi, 20, "table"), "old table")
+    await check_draws(tsu, ReferenceTsu(config(), 0), psi, 20, "table", tag=tag, what="old table")
     assert await tsu.execute(words[:-1]) == (Status.BAD_LENGTH, 0)
     tag = tsu.put_load(psi, 20, "table")
     assert await tsu.status() == (tag, Opcode.LOAD, Status.NO_TABLE, 0)

@@ -145,6 +145,8 @@ class Streamed(wiring.Component):
     def _bridge(m: Module, outer: Any, port: Any, member: Any) -> None:
         """Connect one stream with one port."""
         inwards = member.flow == In
+        if inwards:
+            port = wiring.flipped(port)  # a flipped interface does not show its arrays
 
         def join(packed: Any, loose: Any, shape: Any) -> None:
             for key, field in shape:

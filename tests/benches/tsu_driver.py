@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole TSU in a bench: commands in, statuses and draws out, the rules of both checked."""
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
 from host.psi.schema import Psi
 from host.tsu.lowering import draw_command, load_command, lower, seed_command, table_command, weight_table
-from hw.spec.commands import Opcode, Status, WeightMode
+from hw.spec.commands import GroupChoice, Opcode, Status, WeightMode
 from hw.spec.config import TsuConfig
 from sim.bfm import StreamSink, StreamSource, cycles, never, random_stalls, start
 from sim.coverage.observe import observe
@@ -35,8 +36,10 @@ class TsuDriver:
         self.source = StreamSource(dut, "i_command", stalls=pattern["i_command"])
         self.statuses = StreamSink(dut, "o_status", stalls=pattern["o_status"])
         self.draws = StreamSink(dut, "o_draw", stalls=pattern["o_draw"])
-        self._position = 0
         self._tag = 0
+        self._groups: dict[int, int] = {}  # by tag
+        self._choice = GroupChoice(config.groups)
+        self.restart()
         self._mode = WeightMode.TABLE if config.has_table else WeightMode.EXP2
         dut.register_address.value = 0
         observe(dut, config)
@@ -47,6 +50,11 @@ class TsuDriver:
         self.statuses.want(ENDLESS)
         self.draws.want(ENDLESS)
 
+    def restart(self) -> None:
+        """The next draw of every group is made by its lane 0."""
+        self._positions = [0] * self.config.groups
+        self._beats: list[deque[dict[str, Any]]] = [deque() for _ in self._positions]  # not asked for yet
+
     def next_tag(self) -> int:
         """A tag that differs from the ones before it."""
         self._tag = (self._tag + 0x1235) & 0xFFFF
@@ -55,8 +63,13 @@ class TsuDriver:
     def put(self, words: Iterable[int]) -> None:
         """Offer one command, without waiting."""
         values = [int(word) for word in words]
+        self._groups[values[0] >> 16] = self._choice.of(values[0]).start
         self.source.put(values[:-1])
         self.source.put([values[-1] | 1 << 32])
+
+    def group(self, tag: int) -> int:
+        """Group of the command that was offered last under this tag, by `put` where there are several groups."""
+        return self._groups[tag] if self.config.groups > 1 else 0
 
     async def status(self, *, bound: int = 20_000) -> tuple[int, int, Status, int]:
         """Tag, opcode, code and total of the next status."""
@@ -80,7 +93,7 @@ class TsuDriver:
         """Start the stream again."""
         result = await self.execute(seed_command(self.config, seed, tag=self.next_tag()))
         assert result == (Status.OK, 0), "SEED was refused"
-        self._position = 0
+        self.restart()
 
     def put_load(self, psi: Psi, count: int, mode: str) -> int:
         """Offer a LOAD (its table must be there); returns its tag."""
@@ -118,22 +131,27 @@ class TsuDriver:
     ) -> list[tuple[int, int, int]]:
         """Draws of one command as (token, weight, spread), in order; checks keep, tag and last.
 
-        Where they are not the `whole` of the command, `count` has to end with a lane.
+        Where they are not the `whole` of the command, `count` has to end with a lane. Beats of other groups that come
+        meanwhile are kept.
         """
         if count == 0:
             return []
-        lanes, rows = self.config.lanes, []
-        beats = -(-(self._position + count) // lanes)
-        for index, payload in enumerate(await self.draws.read(beats, bound=bound)):
-            beat = unpack_beat(payload, self.config)
-            first = self._position
+        lanes, group, rows = self.config.lanes, self.group(tag), []
+        beats = -(-(self._positions[group] + count) // lanes)
+        while (missing := beats - len(self._beats[group])) > 0:
+            for payload in await self.draws.read(missing if self.config.groups == 1 else 1, bound=bound):
+                beat = unpack_beat(payload, self.config)
+                self._beats[beat["group"]].append(beat)
+        for index in range(beats):
+            beat = self._beats[group].popleft()
+            first = self._positions[group]
             end = min(lanes, first + count - len(rows))
             assert beat["keep"] == (1 << end) - (1 << first), f"keep {beat['keep']:#b}, expected lanes {first}..{end}"
             assert beat["tag"] == tag, f"a draw of command {beat['tag']:#x}, expected {tag:#x}"
             assert beat["last"] == (whole and index == beats - 1), f"last is {beat['last']} in beat {index} of {beats}"
             for token, weight, tail in beat["draws"][first:end]:
                 rows.append((token, weight, beat["spread"] if tail else 1))
-            self._position = end % lanes
+            self._positions[group] = end % lanes
         return rows
 
     async def reset(self) -> None:
@@ -146,11 +164,12 @@ class TsuDriver:
         await cycles(self.dut, 1)
         self.statuses.taken.clear()
         self.draws.taken.clear()
-        self._position = 0
+        self._choice = GroupChoice(self.config.groups)
+        self.restart()
 
 
 def unpack_beat(payload: int, config: TsuConfig) -> dict[str, Any]:
-    """Fields of one beat; `draws` holds (token, weight, tail) of every lane."""
+    """Fields of one beat; `draws` holds (token, weight, tail) of every lane, and the only group is number 0."""
     draws = []
     for _ in range(config.lanes):
         token = payload & ((1 << config.id_bits) - 1)
@@ -163,4 +182,5 @@ def unpack_beat(payload: int, config: TsuConfig) -> dict[str, Any]:
     payload >>= config.lanes
     spread = payload & ((1 << config.id_bits) - 1)
     payload >>= config.id_bits
-    return {"draws": draws, "keep": keep, "spread": spread, "tag": payload & 0xFFFF, "last": payload >> 16}
+    tag, last, group = payload & 0xFFFF, payload >> 16 & 1, payload >> 17
+    return {"draws": draws, "keep": keep, "spread": spread, "tag": tag, "last": last, "group": group}

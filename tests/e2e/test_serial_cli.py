@@ -68,6 +68,10 @@ def test_the_record_names_the_board(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ),
         (["--backend", "serial", "--port", "x", "--baud", "fast"], "baud = 'fast' is not legal: expected an integer"),
         (["--backend", "serial", "--port", "x", "--lanes", "1"], "lanes = 1 is not legal: expected none with backend"),
+        (
+            ["--backend", "serial", "--port", "x", "--groups", "2"],
+            "groups = 2 is not legal: expected none with backend",
+        ),
         (["--backend", "serial", "--port", "x", "--noise", "lfsr"], "noise = 'lfsr' is not legal: expected none with"),
         (["--backend", "serial", "--port", "/dev/none"], "port /dev/none cannot be opened: No such file"),
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from host.tsu.model import ModelTsu
 from host.tsu.rtl import RtlTsu
-from hw.spec.commands import Opcode, Status
+from hw.spec.commands import GroupChoice, Opcode, Status
 from hw.spec.config import TsuConfig
 
 
@@ -18,9 +18,13 @@ class Pair:
 
     def __init__(self, config: TsuConfig) -> None:
         self.rtl, self.model = RtlTsu(config=config, seed=1), ModelTsu(config=config, seed=1)
-        self.owed: deque[tuple[int, int]] = deque()  # draws not taken yet, and the good LOAD they belong to
+        self.choice = GroupChoice(config.groups)
+        self.choice.of(int(Opcode.SEED) | 0x0100)  # that of the adapters
+        self.owed: deque[tuple[int, int, int]] = deque()  # draws not taken yet, their group, and the good LOAD
         self.loads = 0
+        self.newest = [0] * config.groups  # the last good LOAD of each group
         self.taken = 0
+        self.groups_owing = 0  # most groups that owed draws at the same time
 
     def close(self) -> None:
         self.rtl.close()
@@ -28,17 +32,22 @@ class Pair:
 
     def command(self, words: list[int]) -> tuple[Status, int]:
         """The answer of both; draws that are in the way of the command are taken first."""
-        opcode = words[0] & 0xFF
-        older = any(load != self.loads for _, load in self.owed)
-        if opcode == Opcode.SEED or len(self.owed) > 1 or (opcode == Opcode.LOAD and older):
-            self.take(sum(count for count, _ in self.owed))
+        opcode, groups = words[0] & 0xFF, self.choice.of(words[0])
+        group = groups.start
+        owing = [load for _, owner, load in self.owed if owner == group]
+        older = any(load != self.newest[group] for load in owing)
+        if opcode == Opcode.SEED or len(owing) > 1 or (opcode == Opcode.LOAD and older):
+            self.take(sum(count for count, _, _ in self.owed))
         array = np.array(words, dtype=np.uint32)
         answer, other = self.rtl.command(array), self.model.command(array)
         assert answer == other, f"RTL {answer}, model {other} for {[hex(word) for word in words[:80]]}"
         if answer[0] is Status.OK and opcode in (Opcode.LOAD, Opcode.DRAW):
-            self.loads += opcode == Opcode.LOAD
+            if opcode == Opcode.LOAD:
+                self.loads += 1
+                self.newest[group] = self.loads
             if words[1]:
-                self.owed.append((words[1], self.loads))
+                self.owed.append((words[1], group, self.newest[group]))
+                self.groups_owing = max(self.groups_owing, len({owner for _, owner, _ in self.owed}))
         return answer
 
     def take(self, n: int) -> None:
@@ -48,9 +57,9 @@ class Pair:
             assert getattr(left, name).tolist() == getattr(right, name).tolist()
         self.taken += n
         while n:
-            count, load = self.owed.popleft()
+            count, group, load = self.owed.popleft()
             if count > n:
-                self.owed.appendleft((count - n, load))
+                self.owed.appendleft((count - n, group, load))
             n -= min(n, count)
 
 

@@ -163,6 +163,26 @@ def test_there_and_back(lanes: int) -> None:
             assert_equal(left, right)
 
 
+@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize("groups", [2, 3])
+def test_groups_take_turns(groups: int, lanes: int) -> None:
+    """Each psi goes to the next group, whose own stream goes on."""
+    config = TsuConfig(groups=groups, lanes=lanes)
+    assert_backends_agree(config, mixed_psis(config), seed=17, mode="table", tokens=TOKENS // 5)
+
+
+def test_comparison_sees_a_psi_in_another_group() -> None:
+    """One psi more on one side, and no draw of it: every psi behind it is in another group."""
+    config, psis = TsuConfig(groups=2), psis_of(64)
+    with (
+        open_tsu(backend="rtl", config=config, seed=1) as rtl,
+        open_tsu(backend="model", config=config, seed=1) as model,
+    ):
+        rtl.sample(psis[4], 0)
+        with pytest.raises(AssertionError, match="tokens differ in"):
+            assert_equal(rtl.sample(psis[3], 5000), model.sample(psis[3], 5000))
+
+
 @pytest.mark.parametrize("backend", ["rtl", "model"])
 def test_comparison_sees_another_seed_and_a_lost_draw(backend: str) -> None:
     psis = psis_of(64)
@@ -195,6 +215,8 @@ OTHER_CONFIGS = {
     "3 stages a level": TsuConfig(level_stages=3),
     "3 stages a level, 4 lanes, lfsr": TsuConfig(level_stages=3, lanes=4, noise="lfsr"),
     "8 lanes": TsuConfig(lanes=8),
+    "5 groups of 2 lanes, 3 stages a level": TsuConfig(k_max=16, groups=5, lanes=2, level_stages=3, noise="lfsr-leap"),
+    "16 groups": TsuConfig(k_max=8, groups=16, weight_bits=24, noise="lfsr"),
     "up5k": PRESETS["up5k"],
     "ecp5-25f": PRESETS["ecp5-25f"],
     "tiny": PRESETS["tiny"],

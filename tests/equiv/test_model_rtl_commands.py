@@ -36,8 +36,13 @@ CONFIGS = {
     "narrow table": NARROW,
     "narrow both": NARROW.with_fields(weight_source="both", lanes=2),
     "narrow exp2": NARROW.with_fields(weight_source="exp2", lanes=1, level_stages=3),
+    **{
+        f"{groups} groups, {lanes} lanes": NARROW.with_fields(weight_source="both", groups=groups, lanes=lanes)
+        for groups in (2, 3)
+        for lanes in (1, 4)
+    },
 }
-SLOW = ("narrow both", "narrow exp2")
+SLOW = ("narrow both", "narrow exp2", "2 groups, 4 lanes", "3 groups, 1 lanes")
 COMMANDS = 6000
 
 
@@ -55,7 +60,8 @@ class Rules:
     def __init__(self, config: TsuConfig) -> None:
         self.config = config
         self.table: list[int] | None = None
-        self.total: int | None = None  # Z of the psi loaded last
+        self.totals: list[int | None] = [None] * config.groups  # Z of the psi that each group was given last
+        self.turn = self.last = 0  # group of the next LOAD and of the last one
         self.seeded = True
 
     def answer(self, words: list[int]) -> tuple[list[Status], int]:
@@ -65,10 +71,14 @@ class Rules:
             return [Status.BAD_OPCODE], 0
         if version != 1:
             return [Status.BAD_VERSION], 0
+        if opcode == LOAD:
+            self.last, self.turn = self.turn, (self.turn + 1) % self.config.groups
+        if opcode == SEED:
+            self.turn = 0
         return {LOAD: self.load, DRAW: self.draw, TABLE: self.load_table, SEED: self.seed}[opcode](words)
 
     def load(self, words: list[int]) -> tuple[list[Status], int]:
-        self.total = None
+        self.totals[self.last] = None
         if len(words) < 8 or len(words) != 8 + bits(words[3], 0, 11):
             return [Status.BAD_LENGTH], 0
         config, entries = self.config, words[8:]
@@ -96,7 +106,7 @@ class Rules:
         broken = [status for status, is_broken in checks.items() if is_broken]
         if broken:
             return broken, 0
-        self.total = total
+        self.totals[self.last] = total
         return [Status.OK], total
 
     def head(self, words: list[int]) -> int:
@@ -117,9 +127,10 @@ class Rules:
     def draw(self, words: list[int]) -> tuple[list[Status], int]:
         if len(words) != 2:
             return [Status.BAD_LENGTH], 0
-        checks = {Status.NO_PSI: self.total is None, Status.NO_SEED: words[1] > 0 and not self.seeded}
+        total = self.totals[self.last]
+        checks = {Status.NO_PSI: total is None, Status.NO_SEED: words[1] > 0 and not self.seeded}
         broken = [status for status, is_broken in checks.items() if is_broken]
-        return (broken, 0) if broken else ([Status.OK], self.total or 0)
+        return (broken, 0) if broken else ([Status.OK], total or 0)
 
     def load_table(self, words: list[int]) -> tuple[list[Status], int]:
         self.table = None
@@ -275,10 +286,11 @@ def fuzz(both: Any, config: TsuConfig, seed: int) -> tuple[Counter[Status], Coun
         assert answer == (broken[0], total), f"expected {broken}, {total} for {[hex(word) for word in words[:80]]}"
         statuses[broken[0]] += 1
         clashes.update(pairwise(broken))
-        owed = sum(count for count, _ in both.owed)
+        owed = sum(count for count, *_ in both.owed)
         if owed and fuzzer.chance(0.4):
             both.take(fuzzer.below(owed + 1))
-    both.take(sum(count for count, _ in both.owed))
+    both.take(sum(count for count, *_ in both.owed))
+    assert both.groups_owing == config.groups, "draws of the groups were never under way together"
     return statuses, clashes, both.taken
 
 

@@ -30,14 +30,22 @@ NARROW = TsuConfig(
     lanes=4,
     weight_source="table",
 )
+CONFIGS = {
+    "1 group": NARROW,
+    "2 groups": NARROW.with_fields(groups=2, lanes=1),
+    "3 groups": NARROW.with_fields(groups=3),
+}
 FLAT = table_command(weight_table(0.0, 1.0, NARROW.weight_bits)).tolist()
 PSI = [LOAD | VERSION, 0, 40 | 5 << 24, 2 | 2 << 24, 30, 0, 0, 0, 3 | 5 << 24, 7 | 4 << 24]
-GOOD_SEED = seed_command(NARROW, 77).tolist()
 
 
-@pytest.fixture
-def pair(open_pair: Callable[[TsuConfig], Any]) -> Any:
-    return open_pair(NARROW)
+@pytest.fixture(params=[pytest.param(config, id=name) for name, config in CONFIGS.items()])
+def pair(open_pair: Callable[[TsuConfig], Any], request: pytest.FixtureRequest) -> Any:
+    return open_pair(request.param)
+
+
+def good_seed(pair: Any) -> list[int]:
+    return seed_command(pair.rtl.config, 77).tolist()
 
 
 @pytest.mark.parametrize("opcode", [LOAD, DRAW, TABLE, SEED, 0, 5, 255])
@@ -54,7 +62,7 @@ def test_wrong_opcode_or_version_changes_nothing(pair: Any, opcode: int, length:
     assert pair.rtl.command(wrong) == (expected, 0)
     for words in (draw, PSI, draw):
         assert pair.command(words)[0] is Status.OK
-        pair.take(sum(count for count, _ in pair.owed))
+        pair.take(sum(count for count, *_ in pair.owed))
 
 
 def test_refused_seed_leaves_draws_that_were_asked_for(pair: Any) -> None:
@@ -65,7 +73,7 @@ def test_refused_seed_leaves_draws_that_were_asked_for(pair: Any) -> None:
         assert tsu.command(np.array([SEED | VERSION], dtype=np.uint32)) == (Status.BAD_LENGTH, 0)
     pair.take(33)
     assert pair.command([DRAW | VERSION, 1]) == (Status.NO_SEED, 0)
-    assert pair.command(GOOD_SEED) == (Status.OK, 0)
+    assert pair.command(good_seed(pair)) == (Status.OK, 0)
     pair.command([DRAW | VERSION, 30])
     pair.take(30)
 
@@ -75,19 +83,20 @@ def test_stream_behind_a_refused_seed_is_that_of_the_next_good_one(pair: Any, cu
     for words in (FLAT, PSI, [DRAW | VERSION, 7]):
         pair.command(words)
     pair.take(7)  # leaves the lanes at an odd place
-    bad = (GOOD_SEED * 30)[:cut]
+    bad = (good_seed(pair) * 30)[:cut]
     assert pair.command(bad) == (Status.BAD_LENGTH, 0)
     assert pair.command([DRAW | VERSION, 1]) == (Status.NO_SEED, 0)
-    assert pair.command(GOOD_SEED) == (Status.OK, 0)
+    assert pair.command(good_seed(pair)) == (Status.OK, 0)
     pair.command([DRAW | VERSION, 20])
     first = pair.rtl.take(20)
-    with ModelTsu(config=NARROW, seed=77) as fresh:
+    with ModelTsu(config=pair.rtl.config, seed=77) as fresh:
         for words in (FLAT, PSI, [DRAW | VERSION, 20]):
             fresh.command(np.array(words, dtype=np.uint32))
         assert first.tokens.tolist() == fresh.take(20).tokens.tolist()
 
 
-def test_reset_state_is_seed_0_and_usable() -> None:
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_reset_state_is_seed_0_and_usable(config: TsuConfig) -> None:
     """Without any SEED. An adapter that is handed a raw device: both backends draw what seed 0 gives."""
 
     def raw(tsu: NativeTsu) -> NativeTsu:
@@ -96,8 +105,8 @@ def test_reset_state_is_seed_0_and_usable() -> None:
         return tsu
 
     tokens = []
-    seeded = (RtlTsu(config=NARROW, seed=0), ModelTsu(config=NARROW, seed=0))
-    for tsu in (*seeded, raw(RtlTsu(config=NARROW, seed=9)), raw(ModelTsu(config=NARROW, seed=9))):
+    seeded = (RtlTsu(config=config, seed=0), ModelTsu(config=config, seed=0))
+    for tsu in (*seeded, raw(RtlTsu(config=config, seed=9)), raw(ModelTsu(config=config, seed=9))):
         for words in (FLAT, PSI, [DRAW | VERSION, 200]):
             assert tsu.command(np.array(words, dtype=np.uint32))[0] is Status.OK
         tokens.append(tsu.take(200).tokens.tolist())

@@ -92,6 +92,14 @@ def test_presets_of_the_boards(config: TsuConfig) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", ["table", "exp2"])
+def test_groups_of_lanes(mode: str) -> None:
+    """Two groups of two lanes: every psi goes to the other group."""
+    config = TsuConfig(groups=2, lanes=2)
+    assert compare(config, tokens=TOKENS // 5, seed=9, rtl_seed=9, mode=mode, faults=None) == 0
+
+
+@pytest.mark.slow
 def test_serial_equals_rtl_over_a_bad_line() -> None:
     refused = compare(PRESETS["sim"], tokens=TOKENS // 10, seed=6, rtl_seed=6, mode="table", faults=BAD_LINE)
     assert refused > 50

@@ -24,10 +24,10 @@ class ReferenceTsu:
         self.config = config
         self.step = get_generator(config.noise).step
         self.states = stream_states(config.noise, seed, config.noise_streams)
-        self.drawn = 0
+        self.drawn = [0] * config.groups
 
     def candidate(self, lane: int) -> tuple[int, int]:
-        """u and r_w of the lane's next candidate."""
+        """u and r_w of the next candidate of a lane, counted through all groups."""
         joined = 0
         for word in range(self.config.noise_words):
             stream = lane * self.config.noise_words + word
@@ -35,20 +35,20 @@ class ReferenceTsu:
             joined |= value << (32 * word)
         return split_noise(joined, self.config)
 
-    def draw(self, ids: list[int], weights: list[int], tail: int, vocab: int) -> Row:
-        """The next draw of the stream."""
-        lane = self.drawn % self.config.lanes
+    def draw(self, ids: list[int], weights: list[int], tail: int, vocab: int, group: int) -> Row:
+        """The next draw of the group's stream."""
+        lane = group * self.config.lanes + self.drawn[group] % self.config.lanes
         while True:
             row = decide(*self.candidate(lane), ids, weights, tail, vocab, self.config)
             if row is not None:
-                self.drawn += 1
+                self.drawn[group] += 1
                 return row
 
-    def rows(self, psi: Psi, n: int, mode: str) -> list[Row]:
-        """The next n draws, all from one psi."""
+    def rows(self, psi: Psi, n: int, mode: str, *, group: int = 0) -> list[Row]:
+        """The next n draws of a group, all from one psi."""
         weights, tail = reference_weights(psi, self.config, mode)
         ids = psi.ids.tolist()
-        return [self.draw(ids, weights, tail, psi.vocab_size) for _ in range(n)]
+        return [self.draw(ids, weights, tail, psi.vocab_size, group) for _ in range(n)]
 
 
 def split_noise(joined: int, config: TsuConfig) -> tuple[int, int]:

@@ -49,42 +49,73 @@ struct Outcome {
 
 }  // namespace tsd
 
-struct tsd_device {
-  const char *message = "";
-  bool seeded = true, has_table = false, has_psi = false;
-  uint32_t newest = 0;     // bank of the psi loaded last
-  uint32_t next_lane = 0;  // lane of the next draw
-  uint64_t table[TSD_TABLE_ENTRIES] = {};
-  tsd::Lane lanes[TSD_LANES] = {};
-  tsd::Bank banks[2] = {};
+namespace tsd {
 
-  tsd_device() { start_lanes(tsd_reset_states); }
+// Lanes that share a psi.
+struct Group {
+  bool has_psi;
+  uint32_t newest;     // bank of the psi loaded last
+  uint32_t next_lane;  // lane of the next draw
+  Lane lanes[TSD_LANES];
+  Bank banks[2];
+
   void start_lanes(const uint32_t *states);
-  bool blocked(uint32_t opcode);
-  tsd::Outcome execute(const uint32_t *words, uint32_t n);
-  tsd::Outcome load(const uint32_t *words, uint32_t n);
-  tsd::Outcome draw(const uint32_t *words, uint32_t n);
-  tsd::Outcome load_table(const uint32_t *words, uint32_t n);
-  tsd::Outcome seed(const uint32_t *words, uint32_t n);
-  uint64_t weight(unsigned distance, uint64_t mode, uint64_t ratio, uint64_t shift) const;
-  void take(tsd::Bank *bank, uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads);
+  void take(Bank *bank, uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads);
 };
 
-// Start every stream from its four words of state, stream 0 first, and begin at lane 0.
-void tsd_device::start_lanes(const uint32_t *states) {
+// Start every stream from its four words of state, stream 0 of the group first, and begin at lane 0.
+void Group::start_lanes(const uint32_t *states) {
   for (uint32_t lane = 0; lane < TSD_LANES; lane++)
     lanes[lane].seed(states + lane * TSD_NOISE_WORDS * TSD_STATE_WORDS);
   next_lane = 0;
 }
 
+// Draws of one psi that were asked for and not taken.
+struct Owed {
+  Group *group;
+  Bank *bank;
+};
+
+}  // namespace tsd
+
+struct tsd_device {
+  const char *message = "";
+  bool seeded = true, has_table = false;
+  uint32_t turn = 0, last = 0;  // groups of the next LOAD and of the last one
+  uint64_t table[TSD_TABLE_ENTRIES] = {};
+  tsd::Group groups[TSD_GROUPS] = {};
+  // In the order of the commands: draws are added to the last one only, for no other psi can be drawn from.
+  tsd::Owed owed[2 * TSD_GROUPS] = {};
+  uint32_t owed_count = 0;
+
+  tsd_device() { start_lanes(tsd_reset_states); }
+  void start_lanes(const uint32_t *states);
+  bool blocked(const uint32_t *words);
+  tsd::Outcome execute(const uint32_t *words, uint32_t n);
+  tsd::Outcome load(tsd::Group *group, const uint32_t *words, uint32_t n);
+  tsd::Outcome draw(tsd::Group *group, const uint32_t *words, uint32_t n);
+  tsd::Outcome load_table(const uint32_t *words, uint32_t n);
+  tsd::Outcome seed(const uint32_t *words, uint32_t n);
+  uint64_t weight(unsigned distance, uint64_t mode, uint64_t ratio, uint64_t shift) const;
+  void owe(tsd::Group *group, uint64_t count);
+  uint64_t take(uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads);
+};
+
+// Start every stream of all groups, those of group 0 first.
+void tsd_device::start_lanes(const uint32_t *states) {
+  for (uint32_t group = 0; group < TSD_GROUPS; group++)
+    groups[group].start_lanes(states + group * TSD_LANES * TSD_NOISE_WORDS * TSD_STATE_WORDS);
+}
+
 // Whether a command must wait for draws to be taken: a LOAD for a bank, a SEED for the noise.
-bool tsd_device::blocked(uint32_t opcode) {
-  const bool waits_older = banks[!newest].pending != 0, waits_newest = banks[newest].pending != 0;
-  if (opcode == TSD_OPCODE_LOAD && waits_older && waits_newest) {
+bool tsd_device::blocked(const uint32_t *words) {
+  if (TSD_GET(words, COMMON_VERSION) != TSD_COMMAND_VERSION) return false;
+  const uint64_t opcode = TSD_GET(words, COMMON_OPCODE);
+  if (opcode == TSD_OPCODE_LOAD && groups[turn].banks[0].pending && groups[turn].banks[1].pending) {
     message = "a LOAD needs a free bank: take the draws of the psi before the last one first";
     return true;
   }
-  if (opcode == TSD_OPCODE_SEED && (waits_older || waits_newest)) {
+  if (opcode == TSD_OPCODE_SEED && owed_count) {
     message = "a SEED needs an idle TSU: take the draws asked for first";
     return true;
   }
@@ -96,9 +127,14 @@ tsd::Outcome tsd_device::execute(const uint32_t *words, uint32_t n) {
   if (opcode != TSD_OPCODE_LOAD && opcode != TSD_OPCODE_DRAW && opcode != TSD_OPCODE_TABLE && opcode != TSD_OPCODE_SEED)
     return {TSD_STATUS_BAD_OPCODE, 0};
   if (TSD_GET(words, COMMON_VERSION) != TSD_COMMAND_VERSION) return {TSD_STATUS_BAD_VERSION, 0};
-  if (opcode == TSD_OPCODE_LOAD) return load(words, n);
-  if (opcode == TSD_OPCODE_DRAW) return draw(words, n);
+  if (opcode == TSD_OPCODE_LOAD) {
+    last = turn;
+    turn = (turn + 1) % TSD_GROUPS;
+    return load(&groups[last], words, n);
+  }
+  if (opcode == TSD_OPCODE_DRAW) return draw(&groups[last], words, n);
   if (opcode == TSD_OPCODE_TABLE) return load_table(words, n);
+  turn = 0;
   return seed(words, n);
 }
 
@@ -112,8 +148,8 @@ uint64_t tsd_device::weight(unsigned distance, uint64_t mode, uint64_t ratio, ui
   return tsd::round_weight(mantissa, tsd::kMantissaBits - TSD_WEIGHT_BITS + exponent + shift);
 }
 
-tsd::Outcome tsd_device::load(const uint32_t *words, uint32_t n) {
-  has_psi = false;
+tsd::Outcome tsd_device::load(tsd::Group *group, const uint32_t *words, uint32_t n) {
+  group->has_psi = false;
   if (n < TSD_LOAD_HEADER_WORDS) return {TSD_STATUS_BAD_LENGTH, 0};
   const uint64_t k = TSD_GET(words, LOAD_K), vocab_size = TSD_GET(words, LOAD_VOCAB_SIZE);
   const uint64_t mode = TSD_GET(words, LOAD_MODE), shift = TSD_GET(words, LOAD_SHIFT);
@@ -145,20 +181,20 @@ tsd::Outcome tsd_device::load(const uint32_t *words, uint32_t n) {
   if (total < TSD_TOTAL_MIN || total > TSD_TOTAL_MAX) return {TSD_STATUS_BAD_TOTAL, 0};
   if (count && !seeded) return {TSD_STATUS_NO_SEED, 0};
 
-  if (banks[newest].pending) newest = !newest;
-  banks[newest].prepare(uint32_t(vocab_size), ids, weights, uint32_t(k), tail_weight, total);
-  banks[newest].pending = count;
-  has_psi = true;
+  if (group->banks[group->newest].pending) group->newest = !group->newest;
+  group->banks[group->newest].prepare(uint32_t(vocab_size), ids, weights, uint32_t(k), tail_weight, total);
+  group->has_psi = true;
+  owe(group, count);
   return {TSD_STATUS_OK, total};
 }
 
-tsd::Outcome tsd_device::draw(const uint32_t *words, uint32_t n) {
+tsd::Outcome tsd_device::draw(tsd::Group *group, const uint32_t *words, uint32_t n) {
   if (n != TSD_DRAW_COMMAND_WORDS) return {TSD_STATUS_BAD_LENGTH, 0};
-  if (!has_psi) return {TSD_STATUS_NO_PSI, 0};
+  if (!group->has_psi) return {TSD_STATUS_NO_PSI, 0};
   const uint64_t count = TSD_GET(words, COMMON_COUNT);
   if (count && !seeded) return {TSD_STATUS_NO_SEED, 0};
-  banks[newest].pending += count;
-  return {TSD_STATUS_OK, banks[newest].total};
+  owe(group, count);
+  return {TSD_STATUS_OK, group->banks[group->newest].total};
 }
 
 tsd::Outcome tsd_device::load_table(const uint32_t *words, uint32_t n) {
@@ -187,15 +223,15 @@ tsd::Outcome tsd_device::seed(const uint32_t *words, uint32_t n) {
   return {TSD_STATUS_OK, 0};
 }
 
-// n draws of one bank: draw i of the stream is made by lane i mod lanes.
-void tsd_device::take(tsd::Bank *bank, uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads) {
+// n draws of one bank: draw i of the group's stream is made by its lane i mod lanes.
+void tsd::Group::take(Bank *bank, uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads) {
   bank->pending -= n;
   bank->drawn += n;
-  if (!bank->guided && bank->drawn > tsd::kGuideAfterDraws) bank->build_guides();
+  if (!bank->guided && bank->drawn > kGuideAfterDraws) bank->build_guides();
   while (n) {
-    const uint64_t chunk = n < tsd::kChunkDraws ? n : tsd::kChunkDraws;
+    const uint64_t chunk = n < kChunkDraws ? n : kChunkDraws;
     for (uint32_t turn = 0; turn < TSD_LANES && turn < chunk; turn++) {
-      tsd::Lane *lane = &lanes[(next_lane + turn) % TSD_LANES];
+      Lane *lane = &lanes[(next_lane + turn) % TSD_LANES];
       const uint64_t share = (chunk - turn + TSD_LANES - 1) / TSD_LANES;
       if (bank->guided)
         bank->draw<true>(lane, share, tokens + turn, weights + turn, spreads + turn);
@@ -205,6 +241,28 @@ void tsd_device::take(tsd::Bank *bank, uint64_t n, uint32_t *tokens, uint64_t *w
     next_lane = uint32_t((next_lane + chunk) % TSD_LANES);
     n -= chunk, tokens += chunk, weights += chunk, spreads += chunk;
   }
+}
+
+// `count` more draws are asked for of the psi that the group was given last.
+void tsd_device::owe(tsd::Group *group, uint64_t count) {
+  tsd::Bank *bank = &group->banks[group->newest];
+  if (count && !bank->pending) owed[owed_count++] = {group, bank};
+  bank->pending += count;
+}
+
+// Up to n of the draws asked for, in the order of the commands; how many.
+uint64_t tsd_device::take(uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads) {
+  uint64_t taken = 0;
+  while (taken < n && owed_count) {
+    const tsd::Owed first = owed[0];
+    const uint64_t share = n - taken < first.bank->pending ? n - taken : first.bank->pending;
+    first.group->take(first.bank, share, tokens + taken, weights + taken, spreads + taken);
+    taken += share;
+    if (first.bank->pending) continue;
+    owed_count--;
+    for (uint32_t i = 0; i < owed_count; i++) owed[i] = owed[i + 1];
+  }
+  return taken;
 }
 
 extern "C" {
@@ -224,7 +282,7 @@ int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n, uint64_t,
     return -1;
   }
   // A command of one word needs neither bank nor noise: its length is refused at once.
-  if (n > 1 && device->blocked(uint32_t(TSD_GET(words, COMMON_OPCODE)))) return -1;
+  if (n > 1 && device->blocked(words)) return -1;
   const tsd::Outcome outcome = device->execute(words, n);
   *status = outcome.status;
   *total = outcome.total;
@@ -233,13 +291,7 @@ int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n, uint64_t,
 
 uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads, uint64_t) {
   device->message = "";
-  uint64_t taken = 0;
-  for (unsigned turn = 0; turn < 2; turn++) {
-    tsd::Bank *bank = &device->banks[turn ? device->newest : !device->newest];
-    const uint64_t share = n - taken < bank->pending ? n - taken : bank->pending;
-    if (share) device->take(bank, share, tokens + taken, weights + taken, spreads + taken);
-    taken += share;
-  }
+  const uint64_t taken = device->take(n, tokens, weights, spreads);
   if (taken < n) device->message = "fewer draws were asked for by LOAD and DRAW than are to be taken";
   return taken;
 }

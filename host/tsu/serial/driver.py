@@ -13,7 +13,7 @@ import numpy as np
 
 from host.tsu.base import TsuError
 from host.tsu.lowering import COUNT_MAX, Words
-from hw.spec.commands import COMMON_FIELDS, Status
+from hw.spec.commands import COMMON_FIELDS, GroupChoice, Status
 from hw.spec.config import TsuConfig
 from hw.spec.errors import SpecError, check_int
 from hw.spec.frames import DrawRun, Frame, FrameError, FrameType, unpack_draws, unpack_status
@@ -59,6 +59,7 @@ class _Request:
     opcode: int
     count: int
     future: Future[Answer]
+    drawing: deque[int]  # of its group
     status: Status | None = None
     total: int = 0
     rows: list[tuple[int, int, int]] = field(default_factory=list)
@@ -95,7 +96,8 @@ class LinkDriver:
         self._tag = 0
         self._requests: dict[int, _Request] = {}
         self._unanswered: deque[int] = deque()  # tags without status
-        self._drawing: deque[int] = deque()  # tags with draws to come
+        self._choice = GroupChoice(1)
+        self._drawing: list[deque[int]] = [deque()]  # tags with draws to come, of each group of the TSU
         self._registers: deque[Future[int]] = deque()
         self._thread = threading.Thread(target=self._run, name=f"link {port.name}", daemon=True)
         self._thread.start()
@@ -118,8 +120,11 @@ class LinkDriver:
         return self._failure
 
     def set_config(self, config: TsuConfig) -> None:
-        """Say which TSU the board is: the widths of its draws."""
-        self._config = config
+        """Say which TSU the board is, before the first command: the widths of its draws, and its groups."""
+        with self._lock:
+            self._config = config
+            self._choice = GroupChoice(config.groups)
+            self._drawing = [deque() for _ in range(config.groups)]
 
     def read_register(self, address: int) -> Future[int]:
         """The value of a register, an integer of 32 bits."""
@@ -160,10 +165,11 @@ class LinkDriver:
             tagged = np.array(words, dtype=np.uint32)
             tagged[0] = int(tagged[0]) & ((1 << _TAG_LOW) - 1) | tag << _TAG_LOW
             self._conversation.put(tagged.tolist())
-            self._requests[tag] = _Request(opcode=int(tagged[0]) & 0xFF, count=count, future=future)
+            drawing = self._drawing[self._choice.of(int(tagged[0])).start]
+            self._requests[tag] = _Request(opcode=int(tagged[0]) & 0xFF, count=count, future=future, drawing=drawing)
             self._unanswered.append(tag)
             if count:
-                self._drawing.append(tag)
+                drawing.append(tag)
             self._conversation.owes = True
             self._pump()
         return future
@@ -276,7 +282,7 @@ class LinkDriver:
         if request.status is not Status.OK and request.count:
             if request.rows:
                 raise TsuError(f"the board sent draws of command {tag}, and then refused it")
-            self._drawing.remove(tag)
+            request.drawing.remove(tag)
         self._complete(tag, request)
 
     def _take_draws(self, frame: Frame) -> None:
@@ -286,9 +292,9 @@ class LinkDriver:
             run: DrawRun = unpack_draws(frame, self._config)
         except FrameError as error:
             raise TsuError("the board sent draws of another configuration") from error
-        if not self._drawing or run.tag != self._drawing[0]:
+        request = self._requests.get(run.tag)
+        if request is None or run.tag not in list(request.drawing)[:1]:
             raise TsuError(f"the board sent draws with tag {run.tag} out of turn")
-        request = self._requests[run.tag]
         request.rows += run.rows
         request.alarm |= run.alarm
         if run.last != (len(request.rows) == request.count) or len(request.rows) > request.count:
@@ -297,7 +303,7 @@ class LinkDriver:
                 f"last = {run.last}"
             )
         if run.last:
-            self._drawing.popleft()
+            request.drawing.popleft()
             self._complete(run.tag, request)
 
     def _complete(self, tag: int, request: _Request) -> None:

@@ -10,7 +10,10 @@ from hw.spec.digest import spec_id
 from hw.spec.errors import SpecError
 from hw.spec.noise import GENERATORS, WORD_BITS
 
-IDENTITY = ("SPEC_ID_LOW", "SPEC_ID_HIGH", "K_MAX", "VOCAB_MAX", "LANES", "WEIGHT_BITS", "TOTAL_BITS", "UNIFORM_BITS")
+IDENTITY = (
+    *("SPEC_ID_LOW", "SPEC_ID_HIGH"),
+    *("K_MAX", "VOCAB_MAX", "LANES", "GROUPS", "WEIGHT_BITS", "TOTAL_BITS", "UNIFORM_BITS"),
+)
 """Registers that say what a TSU is."""
 
 
@@ -69,6 +72,7 @@ def _candidates(registers: dict[str, int]) -> Iterator[TsuConfig]:
         "k_max": registers["K_MAX"],
         "vocab_max": registers["VOCAB_MAX"],
         "lanes": registers["LANES"],
+        "groups": registers["GROUPS"],
         "weight_bits": registers["WEIGHT_BITS"],
         "headroom_bits": registers["TOTAL_BITS"] - registers["WEIGHT_BITS"],
         "guard_bits": registers["UNIFORM_BITS"] - registers["TOTAL_BITS"],

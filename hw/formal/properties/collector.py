@@ -6,12 +6,12 @@ from functools import partial
 from amaranth.hdl import Cat, Cover, Mux, Signal
 from amaranth.lib import data
 
-from hw.formal.bench import Bench, Opened
+from hw.formal.bench import Bench
 from hw.formal.bugs import Bug
 from hw.formal.proof import Proof
 from hw.spec.config import PRESETS, TsuConfig
 from hw.tsu.collector import Collector
-from hw.tsu.layouts import COUNT_BITS, job_layout, members
+from hw.tsu.layouts import COUNT_BITS, job_layout
 
 TINY = PRESETS["tiny"]
 
@@ -19,17 +19,14 @@ TINY = PRESETS["tiny"]
 def fill(b: Bench, *, config: TsuConfig) -> None:
     """Any jobs, any results, any stalls."""
     m, lanes = b.m, config.lanes
-    m.submodules.collector = collector = Collector(config=config)
-    design = Opened(collector)
-    b.drive(collector)
+    collector = Collector(config=config)
+    design = b.under_test(collector)
     job, beat = collector.i_job, collector.o_beat
-    b.stream_rule("i_job", job.valid, job.ready, job.payload.as_value(), promised=True)
+    b.stream("i_job", job, promised=True)
     b.assume(job.payload.count != 0, when=job.valid)
     for index, result in enumerate(collector.i_result):
-        payload = Cat(result.token, result.weight, result.tail)
-        b.stream_rule(f"i_result_{index}", result.valid, result.ready, payload, promised=True)
-    payload = Cat(value for name, value in members(beat) if name not in ("valid", "ready"))
-    b.stream_rule("o_beat", beat.valid, beat.ready, payload, promised=False)
+        b.stream(f"i_result_{index}", result, promised=True)
+    b.stream("o_beat", beat, promised=False)
 
     # The plain story: a queue of two jobs, the draws left of the older one, and the lane that is next.
     queue = [Signal(job_layout(), name=f"queue_{i}") for i in range(2)]

@@ -5,7 +5,7 @@ from functools import partial
 
 from amaranth.hdl import Cat, Cover
 
-from hw.formal.bench import Bench, Opened
+from hw.formal.bench import Bench
 from hw.formal.bugs import Bug
 from hw.formal.proof import Proof
 from hw.spec.config import PRESETS, TsuConfig
@@ -20,9 +20,8 @@ NARROW = PRESETS["tiny"].with_fields(
 def fill(b: Bench, *, config: TsuConfig) -> None:
     """Any commands, any noise, any stalls."""
     m = b.m
-    m.submodules.core = core = TsuCore(config=config, external_noise=True)
-    design = Opened(core)
-    b.drive(core)
+    core = TsuCore(config=config, external_noise=True)
+    b.under_test(core)
     command = core.i_command
     b.stream_rule("i_command", command.valid, command.ready, command.payload.as_value(), promised=True)
     for index, words in enumerate(core.i_noise):
@@ -30,19 +29,39 @@ def fill(b: Bench, *, config: TsuConfig) -> None:
     packed = {
         "o_draw": core.o_draw,
         "o_status": core.o_status,
-        "loader_o_job": design.loader.o_job,
-        "scheduler_o_job": design.scheduler.o_job,
     }
+    for number, group in enumerate(core._groups):
+        packed[f"loader_o_job_{number}"] = group.loader.o_job
+        packed[f"scheduler_o_job_{number}"] = group.scheduler.o_job
     for name, stream in packed.items():
         b.stream_rule(name, stream.valid, stream.ready, stream.payload.as_value(), promised=False)
-    results = [getattr(design.submodules, f"lane_{index}").o_result for index in range(config.lanes)]
-    for name, interface in {"beat": core.beat, **{f"result_{i}": result for i, result in enumerate(results)}}.items():
+    loose = {"beat": core.beat, **{f"result_{index}": lane.o_result for index, lane in enumerate(core._lanes)}}
+    for name, interface in loose.items():
         payload = Cat(value for field, value in members(interface) if field not in ("valid", "ready"))
         b.stream_rule(name, interface.valid, interface.ready, payload, promised=False)
     m.d.comb += Cover(core.o_status.valid & ~core.o_status.ready)
 
 
 PROOFS = (
+    Proof(
+        name="core/groups-2",
+        claims="the same of two groups of lanes, with the dispatcher and the merger between them",
+        configuration="as narrow, 2 groups of 1 lane",
+        fill=partial(fill, config=NARROW.with_fields(groups=2)),
+        depth=20,
+        cover_depth=18,
+        bounded=True,
+        bugs=(
+            Bug(
+                name="status-does-not-wait",
+                where="command_dispatcher",
+                old="pop.eq(status.valid & status.ready)",
+                new="pop.eq(status.valid)",
+                depth=18,
+            ),
+        ),
+        map_memories=False,
+    ),
     Proof(
         name="core/narrow",
         claims="stream rule of o_status, o_draw, both job streams and every lane's results, all components together",

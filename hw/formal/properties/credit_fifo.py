@@ -32,10 +32,9 @@ def claim_entries(b: Bench, design: Opened, fifo: CreditFifo, count: Value, *, b
 def fill(b: Bench, *, depth: int, block_ram: bool, pipelined: bool) -> None:
     """Any entries, any stalls; one entry is followed."""
     m = b.m
-    m.submodules.fifo = fifo = CreditFifo(fields={"word": WIDTH}, depth=depth, block_ram=block_ram, pipelined=pipelined)
-    design = Opened(fifo)
+    fifo = CreditFifo(fields={"word": WIDTH}, depth=depth, block_ram=block_ram, pipelined=pipelined)
+    design = b.under_test(fifo)
     probe = design.submodules.word.read_port(domain="comb")
-    b.drive(fifo)
     valid, ready, word = fifo.o.valid, fifo.o.ready, fifo.o.word
     pop = valid & ready
 
@@ -57,7 +56,7 @@ def fill(b: Bench, *, depth: int, block_ram: bool, pipelined: bool) -> None:
         m.d.sync += [ahead.eq(ahead - 1), inside_now.eq(inside_now & (ahead != 0))]
     b.claim(word == marked, when=valid & inside_now & (ahead == 0))
     b.claim(count != 0, when=valid)
-    b.stream_rule("o", valid, ready, word, promised=False)
+    b.stream("o", fifo.o, promised=False)
 
     # Nothing stays inside for longer than the latency without being offered.
     quiet = Signal(range(fifo.latency_cycles + 1))

@@ -23,17 +23,15 @@ NARROW = PRESETS["tiny"].with_fields(
 def fill(b: Bench, *, config: TsuConfig) -> None:
     """Any words, any parameters, any starts that the scheduler may give, any stalls."""
     m = b.m
-    m.submodules.lane = lane = Lane(config=config)
+    lane = Lane(config=config)
     b.latency_cycles = lane.latency_cycles
-    design = Opened(lane)
+    design = b.under_test(lane)
     room, owed_counter = design.of("_issue", "room"), design.of("_issue", "owed")
-    b.drive(lane)
     results, candidates = design.results, design.of("_issue", "candidates")
     issue = lane.i_words.valid & lane.i_words.ready
     write, pop = results.write_stb, lane.o_result.valid & lane.o_result.ready
 
-    o = lane.o_result
-    b.stream_rule("o_result", o.valid, o.ready, Cat(o.token, o.weight, o.tail), promised=False)
+    b.stream("o_result", lane.o_result, promised=False)
 
     # Starts as the scheduler gives them.
     start = lane.start

@@ -37,10 +37,9 @@ def load_words() -> list[int]:
 def fill(b: Bench, *, config: TsuConfig) -> None:
     """Any commands; lanes and collector as slow as the solver likes."""
     m = b.m
-    m.submodules.loader = loader = Loader(config=config)
+    loader = Loader(config=config)
     m.submodules.scheduler = scheduler = Scheduler(config=config)
-    design = Opened(loader)
-    b.drive(loader, but=(loader.o_job, loader.bank_in_use, loader.params_in_use))
+    design = b.under_test(loader, but=(loader.o_job, loader.bank_in_use, loader.params_in_use))
     b.drive(scheduler, but=(scheduler.i_job, scheduler.restart_stb))
     connect(m, loader.o_job, scheduler.i_job)
     m.d.comb += [
@@ -49,7 +48,7 @@ def fill(b: Bench, *, config: TsuConfig) -> None:
         scheduler.restart_stb.eq(loader.restart_stb),
     ]
     command = loader.i_command
-    b.stream_rule("i_command", command.valid, command.ready, command.payload.as_value(), promised=True)
+    b.stream("i_command", command, promised=True)
 
     if b.narrowed:
         words = load_words()
@@ -78,8 +77,8 @@ def fill(b: Bench, *, config: TsuConfig) -> None:
         return Cat(count != 0 for count in in_use).bit_select(which, 1)
 
     status = loader.o_status
-    b.stream_rule("o_status", status.valid, status.ready, status.payload.as_value(), promised=False)
-    b.stream_rule("o_job", queued.valid, queued.ready, queued.payload.as_value(), promised=False)
+    b.stream("o_status", status, promised=False)
+    b.stream("o_job", queued, promised=False)
     tree, leaf = loader.o_tree_write, loader.o_leaf_write
     b.claim(~used(tree.bank) & ~(queued.valid & (queued.payload.bank == tree.bank)), when=tree.stb)
     b.claim(~used(leaf.bank) & ~(queued.valid & (queued.payload.bank == leaf.bank)), when=leaf.id_stb | leaf.weight_stb)

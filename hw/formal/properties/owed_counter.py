@@ -26,9 +26,8 @@ def owed_invariant(b: Bench, design: Opened, owed: OwedCounter, reference: Value
 def fill(b: Bench) -> None:
     """Any starts, issues and returns that a lane may give."""
     m = b.m
-    m.submodules.owed = owed = OwedCounter()
-    design = Opened(owed)
-    b.drive(owed)
+    owed = OwedCounter()
+    design = b.under_test(owed)
     reference = Signal(COUNT_BITS)
     with m.If(owed.start_stb):
         m.d.sync += reference.eq(owed.count)

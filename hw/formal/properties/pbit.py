@@ -14,8 +14,8 @@ from hw.tsu.pbit import PBit
 def fill(b: Bench, *, width: int, latency_cycles: int) -> None:
     """Any words."""
     m = b.m
-    m.submodules.pbit = pbit = PBit(width=width, latency_cycles=latency_cycles)
-    b.drive(pbit)
+    pbit = PBit(width=width, latency_cycles=latency_cycles)
+    b.under_test(pbit)
     # Above: the difference, with a bit for its sign, is positive.
     difference = Signal(signed(width + 1))
     m.d.comb += difference.eq(pbit.value - pbit.threshold)

@@ -18,10 +18,9 @@ TINY = PRESETS["tiny"]
 def fill(b: Bench, *, config: TsuConfig) -> None:
     """One tree of one bank, chosen by the solver, holds any ascending thresholds; all others change at will."""
     m = b.m
-    m.submodules.tree = tree = PBitTree(config=config)
+    tree = PBitTree(config=config)
     b.latency_cycles = tree.latency_cycles
-    design = Opened(tree)
-    b.drive(tree)
+    design = b.under_test(tree)
     bank, rank = b.constant(1, "bank"), b.constant(1, "rank")
     # Boundary 0 lies below everything and boundary k_max above: thresholds are the largest values that stay below.
     inner = [b.constant(config.uniform_bits, f"threshold_{j}") for j in range(1, config.k_max)]

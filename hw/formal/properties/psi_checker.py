@@ -5,7 +5,7 @@ from functools import partial
 
 from amaranth.hdl import Cover, Signal
 
-from hw.formal.bench import Bench, Opened
+from hw.formal.bench import Bench
 from hw.formal.bugs import Bug
 from hw.formal.proof import Proof
 from hw.spec.commands import Status
@@ -18,9 +18,8 @@ TINY = PRESETS["tiny"]
 def fill(b: Bench, *, config: TsuConfig) -> None:
     """Any psi of up to k_max weights."""
     m = b.m
-    m.submodules.checker = checker = PsiChecker(config=config)
-    design = Opened(checker)
-    b.drive(checker)
+    checker = PsiChecker(config=config)
+    design = b.under_test(checker)
     start, weight = checker.start_stb, checker.i_weight
     tail_weight = checker.header.tail_weight
 

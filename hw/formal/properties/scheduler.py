@@ -5,7 +5,7 @@ from functools import partial
 
 from amaranth.hdl import Cover, Signal
 
-from hw.formal.bench import Bench, Opened
+from hw.formal.bench import Bench
 from hw.formal.bugs import Bug
 from hw.formal.proof import Proof
 from hw.spec.config import PRESETS, TsuConfig
@@ -18,13 +18,12 @@ TINY = PRESETS["tiny"]
 def fill(b: Bench, *, config: TsuConfig) -> None:
     """Any jobs; lanes and collector as slow as the solver likes."""
     m, lanes = b.m, config.lanes
-    m.submodules.scheduler = scheduler = Scheduler(config=config)
-    design = Opened(scheduler)
-    b.drive(scheduler)
+    scheduler = Scheduler(config=config)
+    design = b.under_test(scheduler)
     job, out = scheduler.i_job, scheduler.o_job
-    b.stream_rule("i_job", job.valid, job.ready, job.payload.as_value(), promised=True)
+    b.stream("i_job", job, promised=True)
     b.assume(job.payload.count != 0, when=job.valid)
-    b.stream_rule("o_job", out.valid, out.ready, out.payload.as_value(), promised=False)
+    b.stream("o_job", out, promised=False)
     arrives, starts = job.valid & job.ready, out.valid & out.ready
 
     # One job waits; it is handed over as it came.

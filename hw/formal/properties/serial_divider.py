@@ -5,7 +5,7 @@ from functools import partial
 
 from amaranth.hdl import Cover, Signal
 
-from hw.formal.bench import Bench, Opened
+from hw.formal.bench import Bench
 from hw.formal.bugs import Bug
 from hw.formal.proof import Proof
 from hw.tsu.serial_divider import SerialDivider
@@ -15,10 +15,9 @@ def fill(b: Bench, *, width: int, step_cycles: int) -> None:
     """Any division, begun anew at any time."""
     m = b.m
     steps_max = width + 1
-    m.submodules.divider = divider = SerialDivider(width=width, quotient_bits=steps_max, step_cycles=step_cycles)
-    design = Opened(divider)
+    divider = SerialDivider(width=width, quotient_bits=steps_max, step_cycles=step_cycles)
+    design = b.under_test(divider, but=(divider.divisor,))
     left, decides = design.left, design.decides
-    b.drive(divider, but=(divider.divisor,))
     b.assume((divider.steps != 0) & (divider.steps <= steps_max), when=divider.start_stb)
 
     # The division under way; its divisor is there from the cycle after the start on.

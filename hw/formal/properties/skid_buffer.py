@@ -3,7 +3,7 @@
 
 from amaranth.hdl import Cover, Mux, Signal
 
-from hw.formal.bench import Bench, Opened
+from hw.formal.bench import Bench
 from hw.formal.bugs import Bug
 from hw.formal.proof import Proof
 from hw.tsu.skid_buffer import SkidBuffer
@@ -14,12 +14,11 @@ WIDTH = 4
 def fill(b: Bench) -> None:
     """Any entries, any stalls."""
     m = b.m
-    m.submodules.skid = skid = SkidBuffer(fields={"word": WIDTH})
-    design = Opened(skid)
-    b.drive(skid)
+    skid = SkidBuffer(fields={"word": WIDTH})
+    design = b.under_test(skid)
     i, o = skid.i, skid.o
-    b.stream_rule("i", i.valid, i.ready, i.word, promised=True)
-    b.stream_rule("o", o.valid, o.ready, o.word, promised=False)
+    b.stream("i", i, promised=True)
+    b.stream("o", o, promised=False)
 
     # A queue of at most one entry; the entry that comes meanwhile is offered at once.
     held, word = Signal(), Signal(WIDTH)

@@ -5,7 +5,7 @@ from functools import partial
 
 from amaranth.hdl import C, Cat, Cover, Signal, Value
 
-from hw.formal.bench import Bench, Opened
+from hw.formal.bench import Bench
 from hw.formal.bugs import Bug
 from hw.formal.proof import Proof
 from hw.spec.noise import GENERATORS, LOCKUP_STATE, STATE_WORDS, WORD_BITS
@@ -32,8 +32,8 @@ def claim_settles(b: Bench, is_zero: Value, seeded: Value, *, pipelined: bool) -
 def fill_register(b: Bench, *, pipelined: bool) -> None:
     """Whatever is seeded, and whatever a generator makes of a state that is not zero."""
     m = b.m
-    m.submodules.state = state = StateRegister(init=INIT, pipelined=pipelined)
-    b.drive(state)
+    state = StateRegister(init=INIT, pipelined=pipelined)
+    b.under_test(state)
     is_zero = Signal()
     m.d.comb += is_zero.eq(~Cat(state.word).any())
     b.assume(~Cat(state.next_word).any(), when=is_zero)
@@ -47,9 +47,8 @@ def fill_register(b: Bench, *, pipelined: bool) -> None:
 def fill_generator(b: Bench, *, noise: str, pipelined: bool) -> None:
     """The engine's own steps lead from no state to zero; seeds do what they like."""
     m = b.m
-    m.submodules.generator = generator = make_generator(noise=noise, init=INIT, pipelined=pipelined)
-    state = Opened(generator).state
-    b.drive(generator)
+    generator = make_generator(noise=noise, init=INIT, pipelined=pipelined)
+    state = b.under_test(generator).state
     is_zero = Signal()
     m.d.comb += is_zero.eq(~Cat(state.word).any())
     seeded = generator.seeding | generator.seed_stb

@@ -306,8 +306,13 @@ def test_failed_known_answer_is_an_error_at_open() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [PRESETS["tiny"], PRESETS["up5k"], TsuConfig(lanes=2, noise="lfsr-leap", weight_source="exp2", level_stages=2)],
-    ids=["tiny", "up5k", "no preset"],
+    [
+        PRESETS["tiny"],
+        PRESETS["up5k"],
+        TsuConfig(lanes=2, noise="lfsr-leap", weight_source="exp2", level_stages=2),
+        TsuConfig(groups=3, lanes=2, level_stages=3),
+    ],
+    ids=["tiny", "up5k", "no preset", "groups"],
 )
 def test_configuration_is_found_out(config: TsuConfig) -> None:
     with FakeBoard(FakeDevice(config)) as board, open_serial(board) as tsu:

@@ -92,7 +92,7 @@ def test_seeded_bug_is_gone_afterwards() -> None:
 def test_every_bug_fits_the_sources() -> None:
     for proof in all_proofs().values():
         for bug in proof.bugs:
-            text = (ROOT / "hw/tsu" / (bug.where.replace(".", "/") + ".py")).read_text()
+            text = (ROOT / (bug.module.replace(".", "/") + ".py")).read_text()
             assert text.count(bug.old) == 1, f"{proof.name}+{bug.name}"
 
 

@@ -18,6 +18,7 @@ CHANGES: dict[str, object] = {
     "guard_bits": 7,
     "tail_noise_bits": 31,
     "lanes": 2,
+    "groups": 2,
     "noise": "lfsr",
     "weight_source": "table",
     "level_stages": 2,

@@ -2,6 +2,8 @@
 """Programs of others: their published output formats, stand-ins on PATH, and what a missing one leaves in the table."""
 
 import ctypes
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,11 +12,13 @@ import numpy.typing as npt
 import pytest
 
 from hw.spec.config import TsuConfig
-from sim.native.build import build_library
+from sim.native.build import FLAGS, build_library, compile_library
+from sim.noise import dieharder as dieharder_file
 from sim.noise import programs, testu01
-from sim.noise.battery import LANES
+from sim.noise.battery import LANES, full_plan, quick_plan
+from sim.noise.dieharder import DieharderTest, dieharder, parse_dieharder
 from sim.noise.programs import ProgramError
-from sim.noise.report import Status
+from sim.noise.report import TESTU01, Status, read_reports
 from sim.noise.source import RtlSource
 
 # Printed by rngtest 5, as quoted in mailing lists of hardware generators.
@@ -90,7 +94,7 @@ def test_missing_programs_name_their_debian_package(install) -> None:
     for result, package in (
         (programs.rngtest(Counting(), blocks=1, progress=silent), "rng-tools-debian"),
         (programs.ent(Counting(), words=10, progress=silent), "ent"),
-        (programs.dieharder(Counting(), progress=silent), "dieharder"),
+        (dieharder(Counting(), progress=silent), "dieharder"),
     ):
         assert result.status is Status.NOT_RUN
         assert result.figure.endswith(f"Debian package {package}")
@@ -150,29 +154,53 @@ def test_ent_with_other_output_is_an_error(install) -> None:
         programs.ent(Counting(), words=10, progress=silent)
 
 
+@pytest.fixture
+def one_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tests that need a million words each."""
+    monkeypatch.setattr(dieharder_file, "TESTS", (DieharderTest(3, 10**6, ""), DieharderTest(8, 10**6, "")))
+
+
 @pytest.mark.parametrize("last, status", [("PASSED", Status.PASS), ("FAILED", Status.FAIL)])
-def test_dieharder_is_fed_until_it_has_enough(install, last: str, status: Status) -> None:
+def test_dieharder_is_fed_until_it_has_enough(install, one_test: None, last: str, status: Status) -> None:
     install(
         "dieharder",
-        "assert sys.argv[1:4] == ['-g', '200', '-d']\n"
-        "data = sys.stdin.buffer.read(1000000)\nassert data[4:8] != data[:4]\n"
+        "assert sys.argv[1:4] == ['-g', '200', '-d'] and sys.argv[4] in ('3', '8')\n"
+        "data = sys.stdin.buffer.read(5000000)\nassert data[4:8] != data[:4]\n"
         f"print({DIEHARDER.format(last=last)!r})",
     )
-    result = programs.dieharder(Counting(), progress=silent)
-    count = len(programs.DIEHARDER_TESTS)
+    result = dieharder(Counting(), progress=silent)
     assert result.status is status
-    failed = count if status is Status.FAIL else 0
-    assert result.figure.startswith(f"{failed} of {3 * count} failed, {count} weak")
+    failed = 2 if status is Status.FAIL else 0
+    assert result.figure.startswith(f"{failed} of 6 results failed, 2 weak, 0.00 x 10^9 words")
     assert result.figure.endswith(": sts_serial 3") == (status is Status.FAIL)
 
 
 def test_dieharder_that_breaks_or_prints_nothing_is_an_error(install) -> None:
     install("dieharder", "sys.exit(3)")
     with pytest.raises(ProgramError, match="exit status 3"):
-        programs.dieharder(Counting(), progress=silent)
-    install("dieharder", "print('nothing')")
+        dieharder(Counting(), progress=silent)
+    install("dieharder", "print('stdin_input_raw|')")
     with pytest.raises(ProgramError, match="no result of test 0"):
-        programs.dieharder(Counting(), progress=silent)
+        dieharder(Counting(), progress=silent)
+
+
+def test_dieharder_that_took_too_few_words_is_not_judged(install, one_test: None) -> None:
+    install("dieharder", f"sys.stdin.buffer.read(2000000)\nprint({DIEHARDER.format(last='PASSED')!r})")
+    with pytest.raises(ProgramError, match=r"took \d+ words for test 3, which needs 1000000"):
+        dieharder(Counting(), progress=silent)
+
+
+def test_dieharder_that_read_something_else_or_twice_is_not_judged() -> None:
+    text = DIEHARDER.format(last="PASSED")
+    assert [(found.name, found.verdict) for found in parse_dieharder(text)] == [
+        ("diehard_birthdays", "PASSED"),
+        ("sts_serial 2", "WEAK"),
+        ("sts_serial 3", "PASSED"),
+    ]
+    with pytest.raises(ProgramError, match="did not say that it reads stdin_input_raw"):
+        parse_dieharder(text.replace("stdin_input_raw", "        mt19937"))
+    with pytest.raises(ProgramError, match="twice"):
+        parse_dieharder(text + "# The file file_input_raw was rewound 3 times\n")
 
 
 def test_program_that_hangs_is_stopped(install, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +208,7 @@ def test_program_that_hangs_is_stopped(install, monkeypatch: pytest.MonkeyPatch)
     for name in ("dieharder", "rngtest"):
         install(name, "import time\ntime.sleep(60)")
     with pytest.raises(ProgramError, match=r"dieharder took more than 0\.3 s"):
-        programs.dieharder(Counting(), progress=silent)
+        dieharder(Counting(), progress=silent)
     with pytest.raises(ProgramError, match="rngtest did not end well"):
         programs.rngtest(Counting(), blocks=1, progress=silent)
 
@@ -223,3 +251,19 @@ def test_small_crush_reads_the_gateware_and_its_p_values(tmp_path: Path, worst: 
 def test_testu01_is_looked_for_and_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
     assert testu01.find_testu01() is None
+
+
+def test_testu01_is_used_where_it_is_installed(tmp_path: Path) -> None:
+    """The whole command with a stand-in where the loader looks: full runs take it, quick ones where asked."""
+    assert full_plan().testu01 and not quick_plan().testu01
+    source, libraries = tmp_path / "testu01.cpp", tmp_path / "lib"
+    source.write_text(FAKE_TESTU01.replace("WORST", "0.01"), encoding="utf-8")
+    libraries.mkdir()
+    flags = [*FLAGS, f"-Wl,-soname,lib{testu01.LIBRARY}.so"]
+    compile_library(tmp_path, [source], flags=flags).rename(libraries / f"lib{testu01.LIBRARY}.so")
+    command = [sys.executable, "-m", "sim.noise", "--quick", "--testu01", "--generator", "lfsr-leap", "--out", "here"]
+    environment = os.environ | {"LD_LIBRARY_PATH": str(libraries)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (report,) = read_reports(tmp_path / "here")
+    assert [check.figure for check in report.checks if check.name == TESTU01] == ["2 statistics, most extreme p 0.01"]

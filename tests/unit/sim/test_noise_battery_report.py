@@ -12,14 +12,21 @@ from hw.spec.noise import GENERATORS
 from sim.noise import __main__ as command
 from sim.noise.battery import DEFAULT_SEED, write_report
 from sim.noise.report import (
+    BEGIN,
     BIAS,
+    DIEHARDER,
     DOCUMENT,
+    END,
+    ENT,
+    FIPS,
     LAGS,
     MUST_FAIL,
     RANK_BITS,
     RANK_WORDS,
     REPORT_FOLDER,
+    RNGTEST,
     STREAMS,
+    TESTU01,
     CheckResult,
     NoiseReport,
     Status,
@@ -66,6 +73,41 @@ def test_unexpected_results() -> None:
     assert line == f"lfsr passes {LAGS}, which must see it: f"
 
 
+def run_twice(own: Status, now: Status) -> tuple[NoiseReport, NoiseReport]:
+    """A stored report with results of ent and dieharder, and one of a machine without ent."""
+    stored = report("lfsr", **{FIPS: own, ENT: Status.PASS, DIEHARDER: Status.FAIL, TESTU01: Status.NOT_RUN})
+    return stored, report("lfsr", **{FIPS: now, ENT: Status.NOT_RUN, DIEHARDER: Status.PASS, TESTU01: Status.NOT_RUN})
+
+
+def test_missing_program_does_not_erase_its_stored_row() -> None:
+    stored, new = run_twice(Status.FAIL, Status.FAIL)
+    merged = {check.name: check.status for check in new.with_rows_of(stored).checks}
+    assert merged == {FIPS: Status.FAIL, ENT: Status.PASS, DIEHARDER: Status.PASS, TESTU01: Status.NOT_RUN}
+    assert stored.with_rows_of(new).checks == stored.checks
+
+
+def test_stored_rows_of_other_words_are_not_taken_over() -> None:
+    stored, new = run_twice(Status.FAIL, Status.PASS)
+    with pytest.raises(SpecError, match=f"report = {ENT!r} .*rows of lfsr are of other words"):
+        new.with_rows_of(stored)
+    assert stored.with_rows_of(new) == stored  # nothing is lacking
+
+
+def test_publishing_keeps_rows_or_says_why_it_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / DOCUMENT).parent.mkdir(parents=True)
+    (tmp_path / DOCUMENT).write_text(f"{BEGIN}\n\n{END}\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    stored, new = run_twice(Status.FAIL, Status.FAIL)
+    assert command.publish(stored) == []
+    assert command.publish(new) == []
+    assert "| ent | pass: f |" in DOCUMENT.read_text(encoding="utf-8")
+    _, other = run_twice(Status.FAIL, Status.PASS)
+    before = DOCUMENT.read_text(encoding="utf-8")
+    (line,) = command.publish(other)
+    assert line.startswith("docs/reference/noise.md is not rewritten: ") and "\n" not in line
+    assert DOCUMENT.read_text(encoding="utf-8") == before
+
+
 def test_document_without_the_lines_is_refused() -> None:
     with pytest.raises(SpecError, match="document"):
         rewrite_document("# Text\n", [])
@@ -96,6 +138,6 @@ def test_published_runs_are_full_ones_that_went_as_they_should() -> None:
         assert found.words >= 10**9 and not found.quick and found.seed == DEFAULT_SEED
         assert found.unexpected() == []
         status = {check.name: check.status for check in found.checks}
-        needed = [BIAS, LAGS, STREAMS, *RANK_WORDS.values(), *RANK_BITS.values()]
+        needed = [BIAS, LAGS, STREAMS, *RANK_WORDS.values(), *RANK_BITS.values(), RNGTEST, ENT, DIEHARDER]
         assert all(status[name] is not Status.NOT_RUN for name in needed)
         assert all(status[name] is Status.FAIL for name in MUST_FAIL.get(found.generator, ()))

@@ -16,11 +16,15 @@ FAULTY = Path(__file__).parent / "faulty_rtl"
 QUICK = (
     "axi_lite/scratch",
     "axi_stream/adapters",
+    "axi_groups/groups-3",
     "axi_tsu/small-4",
+    "beat_merger/groups-3",
     "candidate_filter/small-1",
     "collector/lanes-4",
     "command_decoder/tiny",
+    "command_dispatcher/groups-3",
     "exhaustive/tiny",
+    "groups/groups-2",
     "health/pipelined-3",
     "lane/tiny-1",
     "link_codec/bits-2",
@@ -34,6 +38,7 @@ QUICK = (
     "threshold_builder/small-1",
     "tsu/small-1",
     "tsu/small-4",
+    "tsu/groups-3",
     "weight_engine/both-1",
 )
 """One variant of each important bench; `make sim` runs all."""
@@ -60,10 +65,26 @@ BUGS = {
     "axi_tsu/small-4+head-has-the-spread-of-the-tail": "seed_and_load_behind_one_another/paused=none",
     "axi_tsu/small-4+keep-of-the-wrong-lane": "seed_and_load_behind_one_another/paused=none",
     "axi_tsu/small-4+reset-is-ignored": "reset_in_mid_stream/paused=all",
+    "beat_merger/groups-3+always-back-to-group-0": "saturated_groups_take_turns",
+    "beat_merger/groups-3+doubled": "every_beat_once_and_whole/kind=random",
+    "beat_merger/groups-3+keeps-the-grant": "a_rare_beat_waits_for_one_of_each_other_group/kind=none",
+    "beat_merger/groups-3+lost": "every_beat_once_and_whole/kind=random",
+    "beat_merger/groups-3+misnamed": "every_beat_once_and_whole/kind=none",
+    "beat_merger/groups-3+torn": "every_beat_once_and_whole/kind=random",
+    "command_dispatcher/groups-3+any-answer-is-handed-over": "groups_work_side_by_side",
+    "command_dispatcher/groups-3+load-goes-where-the-last-one-went": "commands_reach_their_groups/kind=none",
+    "command_dispatcher/groups-3+one-group-is-enough": "words_of_all_groups_are_taken_together",
+    "command_dispatcher/groups-3+other-versions-are-loads": "commands_reach_their_groups/kind=none",
+    "command_dispatcher/groups-3+seed-keeps-the-turn": "commands_reach_their_groups/kind=none",
+    "command_dispatcher/groups-3+the-first-answer-is-enough": "words_of_all_groups_are_taken_together",
     "exhaustive/tiny+only-tail-draws-are-rejected": "every_noise_word/case=tail_heavy",
     "exhaustive/tiny+tail-is-never-rejected": "every_noise_word/case=head_tail",
     "exhaustive/tiny+threshold-not-less-one": "every_noise_word/case=v_is_k",
     "exhaustive/tiny+token-behind-the-last-id": "every_noise_word/case=one_id",
+    "groups/groups-2+a-group-keeps-the-grant": "psi_of_all_groups_are_sampled_together/stalled=all",
+    "groups/groups-2+load-goes-where-the-last-one-went": "many_small_jobs/stalled=none",
+    "groups/groups-2+one-group-may-be-seeded": "a_seed_waits_for_the_draws_of_every_group",
+    "groups/groups-2+refused-by-group-0-only": "refused_commands_count_once",
     "health/pipelined-3+alarm-survives-restart": "restart_clears_and_begins_anew",
     "health/pipelined-3+all-ones-pass": "a_dwell_minus_one_bit_passes/bit=1",
     "health/pipelined-3+crc-is-not-compared": "wrong_answer_stays_until_reset/change=1",
@@ -76,6 +97,7 @@ BUGS = {
     "link_frames/pages-2+no-room-check": "control_frames_pass_commands_that_wait",
     "link_frames/pages-2+short-frames": "each_rule_refuses_and_the_next_frame_is_taken",
     "link_frames/pages-2+takes-twice": "commands_come_out_whole_and_once/kind=none",
+    "link_tsu/groups-3+one-draft-for-all": "psi_in_flight_together",
     "link_tsu/small-1+draw-loses-a-bit": "draws_equal_the_reference_stream",
     "link_tsu/small-1+no-window": "a_host_that_stops_reading_stops_nothing",
     "pbit_tree/small-1+banks-share-memory": "every_value_reaches_its_leaf/order=sorted",
@@ -90,6 +112,14 @@ BUGS = {
     "tsu/small-4+refused-seed-restarts": "refused_seed_leaves_the_draws_before_it_alone",
     "tsu/small-4+seed-holds-the-noise-back": "seed_in_mid_stream/stalled=none",
     "tsu/small-4+tail-weight-of-a-leaf": "psi_switch_in_mid_stream/stalled=none",
+    "tsu_classes/small-2+largest-k-is-refused": "psi_of_every_size_and_tail/k=4",
+    "tsu_classes/small-2+last-state-alone-is-checked": "zero_state_of_every_stream_is_refused",
+    "tsu_classes/small-2+length-is-not-checked": "refusals_while_draws_are_owed",
+    "tsu_classes/small-2+refused-counts-twice": "registers_of_the_whole_tsu",
+    "tsu_classes/small-2+reset-forgets-a-begun-command": "reset_in_every_situation/situation=1",
+    "tsu_classes/small-2+token-behind-the-last-id": "ids_at_both_ends_of_every_vocabulary",
+    "tsu_classes/small-2+upper-half-of-a-tail-is-lost": "tails_of_every_size",
+    "tsu_classes/small-2+weights-are-truncated": "scores_of_every_step",
     "weight_engine/both-1+truncates": "all_distances_equal_the_exact_law/gaps=False",
     "weight_engine/both-1+weight-of-zero": "all_distances_equal_the_exact_law/gaps=False",
 }
@@ -128,7 +158,7 @@ def test_quick_benches_end_well(quick: subprocess.CompletedProcess[str]) -> None
     assert f" passed, 0 failed, in {len(QUICK)} benches" in quick.stdout
 
 
-@pytest.mark.slow  # 43 tops to compile
+@pytest.mark.slow  # 59 tops to compile
 @pytest.mark.parametrize("bug", BUGS)
 def test_seeded_bug_is_noticed(faulty: subprocess.CompletedProcess[str], bug: str) -> None:
     assert faulty.returncode == 1

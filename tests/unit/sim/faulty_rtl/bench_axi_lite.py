@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seeded bugs of the AXI4-Lite slave; its bench must fail on each."""
 
+from functools import partial
 from pathlib import Path
 
 from sim.bench_file import load_module
 
 _BENCH = load_module(Path(__file__).parents[3] / "benches" / "bench_axi_lite.py")
-_MUTANTS = load_module(Path(__file__).with_name("mutants.py"))
-_MUTANTS.PACKAGE = "hw.axi"
+mutant = partial(load_module(Path(__file__).with_name("mutants.py")).mutant, package="hw.axi")
 
 bytes_of_any_length_and_alignment = _BENCH.bytes_of_any_length_and_alignment
 every_strobe_with_address_and_data_in_any_order = _BENCH.every_strobe_with_address_and_data_in_any_order
@@ -28,7 +28,7 @@ BUGS = {
 
 def _top(old: str, new: str):
     def make():
-        return _BENCH.Scratch(bus=_MUTANTS.mutant("axi_lite.AxiLite", where="axi_lite", old=old, new=new))
+        return _BENCH.Scratch(bus=mutant("axi_lite.AxiLite", where="axi_lite", old=old, new=new))
 
     return make
 

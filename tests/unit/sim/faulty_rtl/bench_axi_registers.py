@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seeded bugs of the AXI registers and of what feeds them; their bench must fail on each."""
 
+from functools import partial
 from pathlib import Path
 
 from sim.bench_file import load_module
 
 _BENCH = load_module(Path(__file__).parents[3] / "benches" / "bench_axi_registers.py")
-_MUTANTS = load_module(Path(__file__).with_name("mutants.py"))
-_MUTANTS.PACKAGE = "hw.axi"
+mutant = partial(load_module(Path(__file__).with_name("mutants.py")).mutant, package="hw.axi")
 
 psi_and_draws_through_registers_only = _BENCH.psi_and_draws_through_registers_only
 strobes = _BENCH.strobes
@@ -34,8 +34,6 @@ BUGS = {
     ),
 }
 TOPLEVELS = {
-    f"small-4+{name}": _MUTANTS.mutant(
-        "axi_tsu.AxiTsu", where=where, old=old, new=new, config=_BENCH.CONFIGS["small-4"]
-    )
+    f"small-4+{name}": mutant("axi_tsu.AxiTsu", where=where, old=old, new=new, config=_BENCH.CONFIGS["small-4"])
     for name, (where, old, new) in BUGS.items()
 }

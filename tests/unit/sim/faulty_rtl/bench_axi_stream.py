@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seeded bugs of the AXI4-Stream adapters; their bench must fail on each."""
 
+from functools import partial
 from pathlib import Path
 
 from sim.bench_file import load_module
 
 _BENCH = load_module(Path(__file__).parents[3] / "benches" / "bench_axi_stream.py")
-_MUTANTS = load_module(Path(__file__).with_name("mutants.py"))
-_MUTANTS.PACKAGE = "hw.axi"
+mutant = partial(load_module(Path(__file__).with_name("mutants.py")).mutant, package="hw.axi")
 
 every_word_arrives_once = _BENCH.every_word_arrives_once
 flush_drops_the_rest_of_a_command = _BENCH.flush_drops_the_rest_of_a_command
@@ -35,7 +35,7 @@ CLASSES = {"source": "axi_stream.AxiStreamInput", "sink": "axi_stream.AxiStreamO
 def _top(side: str, where: str, old: str, new: str):
     def make():
         def component(**arguments):
-            return _MUTANTS.mutant(CLASSES[side], where=where, old=old, new=new, **arguments)()
+            return mutant(CLASSES[side], where=where, old=old, new=new, **arguments)()
 
         return _BENCH.Adapters(**{side: component})
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seeded bugs of the TSU behind AXI4-Streams; its bench must fail on each."""
 
+from functools import partial
 from pathlib import Path
 
 from sim.bench_file import load_module
 
 _BENCH = load_module(Path(__file__).parents[3] / "benches" / "bench_axi_tsu.py")
-_MUTANTS = load_module(Path(__file__).with_name("mutants.py"))
-_MUTANTS.PACKAGE = "hw.axi"
+mutant = partial(load_module(Path(__file__).with_name("mutants.py")).mutant, package="hw.axi")
 
 reset_in_mid_stream = _BENCH.reset_in_mid_stream
 reset_by_register_in_mid_stream = _BENCH.reset_by_register_in_mid_stream
@@ -21,8 +21,6 @@ BUGS = {
     "reset-is-ignored": ("axi_tsu", "sync.rst.eq(~self.aresetn)", "sync.rst.eq(0)"),
 }
 TOPLEVELS = {
-    f"small-4+{name}": _MUTANTS.mutant(
-        "axi_tsu.AxiTsu", where=where, old=old, new=new, config=_BENCH.CONFIGS["small-4"]
-    )
+    f"small-4+{name}": mutant("axi_tsu.AxiTsu", where=where, old=old, new=new, config=_BENCH.CONFIGS["small-4"])
     for name, (where, old, new) in BUGS.items()
 }

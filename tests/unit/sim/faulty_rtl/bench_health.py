@@ -26,7 +26,7 @@ BUGS = {
     "restart-keeps-the-dwell": ("number.eq(1 << window_log2)", "number[-1].eq(1)"),
     "crc-is-not-compared": ("((crc == expected.crc) & right_ones)", "right_ones"),
     "cut-test-passes": (
-        "(crc == expected.crc) & right_ones) | self.restart",
+        "(crc == expected.crc) & right_ones) | restart",
         "(crc == expected.crc) & right_ones) & 0",
     ),
 }

@@ -16,6 +16,7 @@ _BENCH = load_module(Path(__file__).parents[3] / "benches" / "bench_link_tsu.py"
 
 draws_equal_the_reference_stream = _BENCH.draws_equal_the_reference_stream
 a_host_that_stops_reading_stops_nothing = _BENCH.a_host_that_stops_reading_stops_nothing
+psi_in_flight_together = _BENCH.psi_in_flight_together
 
 
 class NoWindow(PageSender):
@@ -35,6 +36,14 @@ class DrawLosesABit(FrameSender):
         return byte & Const(0xFE, 8), *rest
 
 
+class OneDraft(FrameSender):
+    """Collects the draws of all groups in one page."""
+
+    def _run(self) -> Any:
+        filled, page = super()._run()
+        return filled, page & Const(0, len(page))
+
+
 def with_pages(pages: type) -> SerialTsu:
     """A SerialTsu whose sender keeps its frames in `pages`."""
     tsu = SerialTsu(**_BENCH.options("small-1"))
@@ -42,12 +51,12 @@ def with_pages(pages: type) -> SerialTsu:
     return tsu
 
 
-def with_sender(sender: type) -> SerialTsu:
+def with_sender(sender: type, variant: str = "small-1") -> SerialTsu:
     """A SerialTsu with another sender."""
     kept = serial_tsu.FrameSender
     serial_tsu.FrameSender = sender  # type: ignore[misc]
     try:
-        return SerialTsu(**_BENCH.options("small-1"))
+        return SerialTsu(**_BENCH.options(variant))
     finally:
         serial_tsu.FrameSender = kept  # type: ignore[misc]
 
@@ -55,4 +64,5 @@ def with_sender(sender: type) -> SerialTsu:
 TOPLEVELS = {
     "small-1+no-window": lambda: with_pages(NoWindow),
     "small-1+draw-loses-a-bit": lambda: with_sender(DrawLosesABit),
+    "groups-3+one-draft-for-all": lambda: with_sender(OneDraft, "groups-3"),
 }

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lanes that share one psi, with what fills and drives them."""
+
+from amaranth.hdl import DomainRenamer, Module
+from amaranth.lib.wiring import connect
+
+from hw.spec.config import TsuConfig
+
+from .collector import Collector
+from .lane import Lane
+from .loader import Loader
+from .scheduler import Scheduler
+
+
+class SamplerGroup:
+    """Loader, scheduler, lanes and collector: everything of a TSU but its noise and its registers.
+
+    No component of its own: a TSU of one group holds these parts itself, a TSU of several in a submodule for each.
+    Its ports are those of its parts.
+
+    Parameters
+    ----------
+    config : TsuConfig
+        `lanes` of it belong to this group. A SEED brings the streams of all groups.
+    load_domain : str
+        See `TsuCore`.
+
+    Attributes
+    ----------
+    loader : Loader
+        `i_command`, `o_status`, `busy`, `refused_stb`, and the head of the seed chain.
+    scheduler : Scheduler
+    lanes : list of Lane
+        `i_words` of each takes noise.
+    beat : beat_signature
+        Draws of the group, in the order of its stream.
+    latency_cycles : int
+        From noise word to beat.
+    """
+
+    def __init__(self, *, config: TsuConfig, load_domain: str) -> None:
+        self._load_domain = load_domain
+        self.loader, self.scheduler = Loader(config=config), Scheduler(config=config)
+        self.lanes = [Lane(config=config, load_domain=load_domain) for _ in range(config.lanes)]
+        self._collector = Collector(config=config)
+        self.beat = self._collector.o_beat
+        self.latency_cycles = self.lanes[0].latency_cycles + 1
+
+    def add_to(self, m: Module) -> None:
+        """Put the parts into `m` and connect them with each other; `loader.bank_in_use` is left to the caller."""
+        loader, scheduler, collector = self.loader, self.scheduler, self._collector
+        m.submodules.loader = DomainRenamer(self._load_domain)(loader)
+        m.submodules.scheduler = scheduler
+        m.submodules.collector = collector
+        connect(m, loader.o_job, scheduler.i_job)
+        connect(m, scheduler.o_job, collector.i_job)
+        m.d.comb += [
+            loader.params_in_use.eq(scheduler.params_in_use),
+            scheduler.copied_stb.eq(collector.copied_stb),
+            scheduler.done_stb.eq(collector.done_stb),
+            scheduler.done_bank.eq(collector.done_bank),
+            scheduler.restart_stb.eq(loader.restart_stb),
+            collector.restart_stb.eq(loader.restart_stb),
+        ]
+        connect(m, loader.params, collector.params)
+        for index, lane in enumerate(self.lanes):
+            m.submodules[f"lane_{index}"] = lane
+            connect(m, lane.o_result, collector.i_result[index])
+            connect(m, loader.o_tree_write, lane.i_tree_write)
+            connect(m, loader.o_leaf_write, lane.i_leaf_write)
+            connect(m, loader.params, lane.params)
+            m.d.comb += [
+                lane.start.eq(scheduler.start[index]),
+                scheduler.idle[index].eq(lane.idle),
+            ]
