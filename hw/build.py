@@ -12,6 +12,7 @@ import typer
 from hw.boards.board_top import BoardTop
 from hw.boards.boards import BOARDS, DEFAULT_BAUD
 from hw.boards.harness import SynthHarness
+from hw.boards.single_lane import SingleLane
 from hw.boards.targets import TARGETS, Target
 from hw.boards.top import SynthTop
 from hw.spec.config import PRESETS, TsuConfig
@@ -41,8 +42,9 @@ REPORT_MARKDOWN = "report.md"
 
 
 def core_top(target: Target, config: TsuConfig) -> SynthTop:
-    """The core alone, on a few pins."""
-    harness = SynthHarness(TsuCore(config=config), register_outputs=target.family == "ecp5")
+    """The core or the lane of a target, on a few pins."""
+    part = SingleLane(config=config) if target.part == "lane" else TsuCore(config=config)
+    harness = SynthHarness(part, register_outputs=target.family == "ecp5")
     return SynthTop(harness, rst_inverted=target.rst_inverted)
 
 

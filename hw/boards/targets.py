@@ -37,6 +37,8 @@ class Target:
         Frequency at the port `clk` where that is not the clock that is reported.
     clk_net : str
         Net whose clock is reported.
+    part : str
+        What is built: "core", or "lane": one lane with its noise, without loader and collector.
     """
 
     title: str
@@ -52,6 +54,7 @@ class Target:
     pulls: Mapping[str, str] = field(default_factory=dict)
     oscillator_mhz: float | None = None
     clk_net: str = "clk"
+    part: str = "core"
 
 
 ULX3S_PINS = {
@@ -97,6 +100,17 @@ TARGETS: dict[str, Target] = {
         pins=ULX3S_PINS,
         io_type="LVCMOS33",
     ),
+    "ecp5-lane": Target(
+        title="LFE5U-25F-6, one lane with its noise",
+        family="ecp5",
+        device_options=("--25k", "--package", "CABGA381", "--speed", "6"),
+        preset="ecp5-25f",
+        clk_mhz=190.0,
+        aim_mhz=220.0,
+        pins=ULX3S_PINS,
+        io_type="LVCMOS33",
+        part="lane",
+    ),
     "up5k": Target(
         title="iCE40UP5K, core",
         family="ice40",
@@ -108,4 +122,4 @@ TARGETS: dict[str, Target] = {
         rst_inverted=True,
     ),
 }
-"""Cores, on the pins of a board that has the device, by the name that `--board` takes."""
+"""Cores, and one lane alone, on the pins of a board that has the device, by the name that `--board` takes."""

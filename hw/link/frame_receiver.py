@@ -158,9 +158,12 @@ class FrameReceiver(wiring.Component):
     def _judge(self, m: Module, facts: "_Facts", crc_good: Signal) -> Signal:
         """One verdict for each frame; returns the strobe of an accepted command frame."""
         accept_stb, refused = Signal(), Signal(LinkError)
+        # Registers, although the verdict is due a cycle after the frame's end: the last byte came before that.
+        crc_was_good, at_end = Signal(), Signal()
+        m.d.sync += [crc_was_good.eq(crc_good), at_end.eq(facts.left == _LEFT_AT_END)]
         rules = (
-            (facts.broken | (facts.left != _LEFT_AT_END), LinkError.MALFORMED),
-            (~crc_good, LinkError.BAD_CRC),
+            (facts.broken | ~at_end, LinkError.MALFORMED),
+            (~crc_was_good, LinkError.BAD_CRC),
             (~facts.version_good, LinkError.BAD_VERSION),
             (~facts.type_good, LinkError.BAD_TYPE),
             (Mux(facts.is_command, facts.empty | ~facts.whole_words, ~facts.empty), LinkError.BAD_LENGTH),

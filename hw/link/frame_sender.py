@@ -135,7 +135,7 @@ class FrameSender(wiring.Component):
             read.addr.eq(Cat(position, Mux(is_draws, page, other_page))),
         ]
         header = self._header(m, kind, position, answer, length)
-        in_header, started, advance = Signal(), Signal(), Signal()
+        in_header, started, advance, complete = Signal(), Signal(), Signal(), Signal()
         # Byte `position` of the frame: registered, and there two cycles after its position.
         byte, coming, came = Signal(8), Signal(), Signal()
         m.d.sync += byte.eq(Mux(in_header, header, read.data))
@@ -159,9 +159,9 @@ class FrameSender(wiring.Component):
                     m.next = "FILL"
             with m.State("FILL"):
                 m.d.comb += write.en.eq(1)
-                m.d.sync += [position.eq(position + 1), coming.eq(0), came.eq(0)]
+                m.d.sync += [position.eq(position + 1), coming.eq(0), came.eq(0), complete.eq(0)]
                 with m.If(~is_draws):
-                    with m.If(position[:4] == self._length(kind) - 1):
+                    with m.If(position[:4] == self._length(kind, less=1)):
                         m.d.sync += position.eq(0)
                         m.next = "BODY"
                 with m.Elif(skip):
@@ -179,11 +179,8 @@ class FrameSender(wiring.Component):
                             m.d.comb += self._draw_done.eq(1)
                             m.next = "IDLE"
             with m.State("BODY"):
-                complete = ~in_header & (position == length)
-                m.d.comb += [
-                    cobs.data_stb.eq(came & ~started & ~complete),
-                    cobs.data.eq(byte),
-                ]
+                m.d.sync += complete.eq(~in_header & (position == length))  # late, but before the byte has come
+                m.d.comb += [cobs.data_stb.eq(came & ~started & ~complete), cobs.data.eq(byte)]
                 m.d.sync += [coming.eq(~advance), came.eq(coming & ~advance)]
                 with m.If(advance & in_header & (position[:3] == HEADER_BYTES - 1)):
                     m.d.sync += [in_header.eq(0), position.eq(0)]
@@ -218,10 +215,10 @@ class FrameSender(wiring.Component):
         return self.control_type == frame_type
 
     @staticmethod
-    def _length(kind: Value) -> Value:
-        """Payload bytes of a frame that is none of draws."""
-        short = Mux(kind == kind_of(FrameType.REGISTER), WORD_BYTES, FLOW_BYTES)
-        return Mux(kind == kind_of(FrameType.STATUS), STATUS_BYTES, short)
+    def _length(kind: Value, *, less: int = 0) -> Value:
+        """Payload bytes of a frame that is none of draws, less a constant."""
+        short = Mux(kind == kind_of(FrameType.REGISTER), WORD_BYTES - less, FLOW_BYTES - less)
+        return Mux(kind == kind_of(FrameType.STATUS), STATUS_BYTES - less, short)
 
     def _due(self, m: Module, start_stb: Value, chosen: Value, answered: Value) -> tuple[Signal, list[Any]]:
         """Argument of the answer, and what may be due, first one first.

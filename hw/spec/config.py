@@ -183,6 +183,11 @@ class TsuConfig:
         return self.level_stages == 3
 
     @property
+    def simulated(self) -> bool:
+        """Whether the gateware leaves out the registers that no simulation needs: neither pipelined nor block RAM."""
+        return not (self.pipelined or self.block_ram)
+
+    @property
     def multiply_stages(self) -> int:
         """Registers of a multiplication."""
         return 5 if self.pipelined else 1

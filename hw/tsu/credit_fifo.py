@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -17,7 +17,8 @@ from .memories import exclusive_memory
 class CreditFifo(wiring.Component):
     """First in, first out, for a writer that holds one credit per free place and therefore never overflows it.
 
-    Without a level and without a full flag it is smaller than a general FIFO. Each field has a memory of its own.
+    Without a level and without a full flag it is smaller than a general FIFO. Each field has a memory of its own,
+    unless they are block RAM.
 
     Parameters
     ----------
@@ -29,7 +30,8 @@ class CreditFifo(wiring.Component):
         Whether the output register is that of a block RAM, whose address then depends on `o.ready`, or one behind an
         asynchronous memory, for which `o.ready` is a clock enable.
     pipelined : bool
-        One register more behind that one; not together with `block_ram`.
+        Block RAM with its output register, and `o.ready` a clock enable of both its registers; not together with
+        `block_ram`.
 
     Members
     -------
@@ -66,24 +68,29 @@ class CreditFifo(wiring.Component):
             address, loads = self._block_pointers(m, written, taken), []
         else:
             address, loads = self._register_pointers(m, written, taken)
-        for name, width in self._fields.items():
-            memory: Memory = exclusive_memory(shape=unsigned(width), depth=self._depth)
-            m.submodules[name] = memory
+        in_block_ram = self._block_ram or self._pipelined
+        for names in [tuple(self._fields)] if self._pipelined else [(name,) for name in self._fields]:
+            width = sum(self._fields[name] for name in names)
+            memory: Memory = exclusive_memory(shape=unsigned(width), depth=self._depth, block_ram=self._pipelined)
+            m.submodules["_".join(names)] = memory
             write = memory.write_port()
             m.d.comb += [
                 write.en.eq(self.write_stb),
                 write.addr.eq(written),
-                write.data.eq(getattr(self.i, name)),
+                write.data.eq(Cat(getattr(self.i, name) for name in names)),
             ]
-            read = memory.read_port(domain="sync" if self._block_ram else "comb")
+            read = memory.read_port(domain="sync" if in_block_ram else "comb")
             m.d.comb += read.addr.eq(address)
             value = read.data
             for index, load in enumerate(loads):
-                register = Signal(width, name=f"{name}_{index}", reset_less=True)
+                if self._pipelined and index == 0:
+                    m.d.comb += read.en.eq(load)
+                    continue
+                register = Signal(width, name=f"{names[0]}_{index}", reset_less=True)
                 with m.If(load):
                     m.d.sync += register.eq(value)
                 value = register
-            m.d.comb += getattr(self.o, name).eq(value)
+            m.d.comb += Cat(getattr(self.o, name) for name in names).eq(value)
         return m
 
     def _register_pointers(self, m: Module, written: Signal, taken: Signal) -> tuple[Value, list[Signal]]:

@@ -89,22 +89,25 @@ class HealthMonitor(wiring.Component):
             m.d.sync += [register.eq(word) for register, word in zip(words, self.word, strict=True)]
             m.d.sync += [sample_stb.eq(self.sample_stb & ~self.restart), restart.eq(self.restart)]
         # The bit above the number in the window is set when the known-answer test has its samples.
-        number, following, used_up = Signal(window_log2 + 1), Signal(window_log2 + 1), Signal()
+        number, used_up = Signal(window_log2 + 1), Signal()
         in_test = ~number[-1]
+        # The last four samples of a window. A register is early enough: the first of them takes a cycle.
+        near_end, last = Signal(), Signal()
+        m.d.sync += near_end.eq(number[2:-1].all())
         m.d.comb += [
-            following.eq(number[:-1] + 1),
-            used_up.eq(number[-1] | (sample_stb & following[-1])),
+            last.eq(near_end & number[:2].all()),
+            used_up.eq(number[-1] | (sample_stb & last)),
             self.reserved.eq(~used_up),
         ]
         if self._plain:  # one sample is on its way; they come in every cycle
-            m.d.comb += self.reserved.eq(~(number[-1] | (number[1:-1].all() & (number[0] | sample_stb))))
+            m.d.comb += self.reserved.eq(~(number[-1] | (near_end & number[1] & (number[0] | sample_stb))))
         with m.If(sample_stb):
-            m.d.sync += number.eq(Cat(following[:-1], used_up))
+            m.d.sync += number.eq(Cat((number[:-1] + 1)[:window_log2], used_up))
         with m.If(restart):
             m.d.sync += number.eq(1 << window_log2)
 
         dwell = number[dwell_log2:-1]
-        word = self._word(m, window_end=sample_stb & number[-1] & following[-1], restart=restart)
+        word = self._word(m, window_end=sample_stb & number[-1] & last, restart=restart)
         bit = self._select(m, words, Cat(dwell[:BIT_SELECT_BITS], Mux(in_test, dwell[BIT_SELECT_BITS:], word)))
         dwell_first, window_second = ~number[:dwell_log2].any(), number[:-1] == 1
         for stage in range(len(self._splits)):  # beside the bit

@@ -154,15 +154,16 @@ class Lane(wiring.Component):
         ]
 
     def _ticket(self, m: Module) -> Signal:
-        """Leaf of a head draw, or token of a tail draw: value - 1 + path, plus one where r is past the last id."""
+        """Leaf of a head draw; of a tail draw value + path, from which `LeafLookup` makes its token."""
         route, value = self._tree.o.route, self._tree.o.value[: self._config.id_bits]
         ticket = Signal(ticket_layout(self._config))
-        token = (value + route.path - ~route.past_last)[: self._config.id_bits]
+        above = (value + route.path)[: self._config.id_bits]
         m.d.sync += ticket.valid.eq(route.valid)
         m.d.comb += [
             ticket.bank.eq(data_register(m, route.bank, name="ticket_bank")),
             ticket.tail.eq(data_register(m, route.tail, name="ticket_tail")),
             ticket.leaf.eq(data_register(m, route.path, name="ticket_leaf")),
-            ticket.token.eq(data_register(m, token, name="ticket_token")),
+            ticket.past_last.eq(data_register(m, route.past_last, name="ticket_past_last")),
+            ticket.above.eq(data_register(m, above, name="ticket_above")),
         ]
         return ticket

@@ -34,8 +34,12 @@ def status_layout() -> data.StructLayout:
 
 
 def ticket_layout(config: TsuConfig) -> data.StructLayout:
-    """What the tree found: the leaf of a head draw, or the token of a tail draw."""
-    return data.StructLayout({"valid": 1, "bank": 1, "tail": 1, "leaf": config.depth, "token": config.id_bits})
+    """What the tree found: the leaf of a head draw, or what the token of a tail draw is made of.
+
+    That token is `above` where the rank is `past_last`, and `above` - 1 elsewhere.
+    """
+    fields = {"valid": 1, "bank": 1, "tail": 1, "leaf": config.depth, "past_last": 1, "above": config.id_bits}
+    return data.StructLayout(fields)
 
 
 def handshake_signature(fields: Mapping[str, int]) -> wiring.Signature:

@@ -12,7 +12,7 @@ from .memories import exclusive_memory
 
 
 class LeafLookup(wiring.Component):
-    """Look up id and weight of a head draw's leaf; let a tail draw's token pass.
+    """Look up id and weight of a head draw's leaf; make a tail draw's token.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class LeafLookup(wiring.Component):
             read = memory.read_port()
             m.d.comb += read.addr.eq(address)
             found.append(read.data)
-        valid, tail, token = ticket.valid, ticket.tail, ticket.token
+        valid, tail, token = ticket.valid, ticket.tail, (ticket.above - ~ticket.past_last)[: config.id_bits]
         for stage in range(self.latency_cycles):
             following = Signal(name=f"valid_{stage}")
             m.d.sync += following.eq(valid)

@@ -80,7 +80,7 @@ class Loader(wiring.Component):
         m.submodules.weights = self._weights
         m.submodules.builder = builder = ThresholdBuilder(config=config)
         m.submodules.scale_divider = scale_divider = SerialDivider(
-            width=config.total_bits, quotient_bits=config.scale_bits, step_cycles=2 if config.pipelined else 1
+            width=config.total_bits, quotient_bits=config.scale_bits, step_cycles=1 if config.simulated else 2
         )
         m.submodules.tail_divider = tail_divider = SerialDivider(width=config.id_bits, quotient_bits=1, step_cycles=1)
         header = decoder.header

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from amaranth.hdl import ShapeCastable, ShapeLike
 from amaranth.lib.memory import Memory
 
+LUT_RAM_WORDS = 16
+"""Words of one LUT RAM of an ECP5."""
+
 
 def exclusive_memory(
     *, shape: ShapeLike | ShapeCastable, depth: int, init: Sequence[int] = (), block_ram: bool = False

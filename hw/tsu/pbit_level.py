@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hw.spec.config import TsuConfig
 
 from .layouts import candidate_signature, registered, tree_write_signature
-from .memories import exclusive_memory
+from .memories import LUT_RAM_WORDS, exclusive_memory
 from .pbit import PBit
 
 
@@ -51,7 +51,9 @@ class PBitLevel(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, level = self._config, self._level
-        memory = exclusive_memory(shape=unsigned(config.uniform_bits), depth=4 << level, block_ram=config.block_ram)
+        # Two LUT RAMs and the choice between them would be slower than block RAM with its output register.
+        block_ram = config.block_ram or (config.pipelined and 4 << level > LUT_RAM_WORDS)
+        memory = exclusive_memory(shape=unsigned(config.uniform_bits), depth=4 << level, block_ram=block_ram)
         m.submodules.memory = memory
 
         # Boundary j = node * 2**h + 2**(h-1) belongs to this level: its low h bits are 10..0.

@@ -70,7 +70,12 @@ def fill(b: Bench, *, depth: int, block_ram: bool, pipelined: bool) -> None:
     level, in_registers = claim_entries(b, design, fifo, count, block_ram=block_ram)
     distance = Signal.like(written)
     m.d.comb += [distance.eq(slot - taken), probe.addr.eq(slot)]
-    registers = [] if block_ram else [design.signal(f"word_{i}") for i in range(1 + pipelined)]
+    if block_ram:
+        registers = []
+    elif pipelined:
+        registers = [design.of("elaborate", "read").data, design.signal("word_1")]
+    else:
+        registers = [design.signal("word_0")]
     valids = [] if block_ram else design.of("_register_pointers", "valids")
     out = Signal(range(4))
     m.d.comb += out.eq(in_registers)

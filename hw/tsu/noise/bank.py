@@ -21,11 +21,14 @@ from .word_stage import WordStage
 from .xoshiro128pp import Xoshiro128pp
 
 
-def make_generator(*, noise: str, init: State, pipelined: bool) -> NoiseGenerator:
-    """Gateware of the generator called `noise`, which starts from `init` after reset."""
+def make_generator(*, noise: str, init: State, pipelined: bool, word_stages: int = 0) -> NoiseGenerator:
+    """Gateware of the generator called `noise`, which starts from `init` after reset.
+
+    `word_stages` is a parameter of `Xoshiro128pp`, whose additions all have a register where it is `pipelined`.
+    """
     match noise:
         case "xoshiro128pp":
-            return Xoshiro128pp(init=init, pipelined=pipelined)
+            return Xoshiro128pp(init=init, pipelined=pipelined, word_stages=2 if pipelined else word_stages)
         case "lfsr":
             return Lfsr(shifts_per_word=1, init=init, pipelined=pipelined)
         case "lfsr-leap":
@@ -97,7 +100,7 @@ class NoiseBank(wiring.Component):
                 noise_words=count, expected=known_answer(config.noise, states), select=_select_of(config)
             )
             states = states_before(config.noise, states)
-        self._noise = config.noise
+        self._config = config
         self._pipelined = config.pipelined
         self._generators = [self._generator(state) for state in states]
         self._settle_cycles = SETTLE_CYCLES + PIPELINE_CYCLES * self._pipelined
@@ -119,7 +122,10 @@ class NoiseBank(wiring.Component):
 
     def _generator(self, init: State) -> NoiseGenerator:
         """One generator of this bank."""
-        return make_generator(noise=self._noise, init=init, pipelined=self._pipelined)
+        config = self._config
+        return make_generator(
+            noise=config.noise, init=init, pipelined=config.pipelined, word_stages=int(config.block_ram)
+        )
 
     def elaborate(self, platform):
         m = Module()

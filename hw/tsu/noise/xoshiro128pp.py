@@ -3,6 +3,7 @@
 
 from amaranth import Module, Signal
 
+from hw.spec.errors import check_int
 from hw.spec.noise import WORD_BITS, State
 
 from .generator import NoiseGenerator
@@ -11,14 +12,16 @@ from .generator import NoiseGenerator
 class Xoshiro128pp(NoiseGenerator):
     """Words rotl(s0 + s3, 7) + s0 of a linear engine of 128 bits.
 
-    Pipelined, the two additions are two register stages that advance together. Not pipelined, the word is made from the
-    state in the cycle in which it is taken: the same words, smaller, slower in an FPGA.
+    Registers behind the two additions advance together. Without them the word is made from the state in the cycle in
+    which it is taken: the same words, smaller, slower in an FPGA.
 
     Parameters
     ----------
     init : State
         State after reset: four 32-bit words, not all zero.
     pipelined : bool
+    word_stages : int
+        Additions that have a register behind them: 0, 1 or 2.
 
     Members
     -------
@@ -26,14 +29,14 @@ class Xoshiro128pp(NoiseGenerator):
     Throughput   one word per cycle
     Reset        the sequence of `init`
     Golden       hw.spec.noise.step_xoshiro128pp (bit-exact)
-    Raises       SpecError: init
+    Raises       SpecError: init, word_stages
     Source       D. Blackman, S. Vigna, "Scrambled linear pseudorandom number generators"
     """
 
     ROTATION = 7
 
-    def __init__(self, *, init: State, pipelined: bool) -> None:
-        self.prefetch = 2 if pipelined else 0
+    def __init__(self, *, init: State, pipelined: bool, word_stages: int) -> None:
+        self.prefetch = check_int("word_stages", word_stages, 0, 2)
         super().__init__(init=init, pipelined=pipelined)
 
     def elaborate(self, platform):
@@ -49,13 +52,13 @@ class Xoshiro128pp(NoiseGenerator):
             state.next_word[3].eq(x3.rotate_left(11)),
         ]
         total, total_s0 = (s0 + s3)[:WORD_BITS], s0
-        if self._pipelined:
+        if self.prefetch > 0:
             registered, registered_s0 = Signal(WORD_BITS, reset_less=True), Signal(WORD_BITS, reset_less=True)
             with m.If(self.advance):
                 m.d.sync += [registered.eq(total), registered_s0.eq(total_s0)]
             total, total_s0 = registered, registered_s0
         word = total.rotate_left(self.ROTATION) + total_s0
-        if self._pipelined:
+        if self.prefetch > 1:
             with m.If(self.advance):
                 m.d.sync += self.word.eq(word)
         else:
