@@ -18,6 +18,7 @@ from hw.boards.top import SynthTop
 from hw.spec.config import PRESETS, TsuConfig
 from hw.spec.errors import SpecError, check_int
 from hw.synth.block_ram import fold_output_registers
+from hw.synth.floorplan import floorplan
 from hw.synth.nextpnr import REPORT_FILE, place_and_route
 from hw.synth.report import (
     REPORT_FOLDER,
@@ -68,13 +69,16 @@ def build(
     for stale in (REPORT_JSON, REPORT_MARKDOWN):
         (folder / stale).unlink(missing_ok=True)
     runner = Runner(folder, target.time_limit_s)
-    runner.say(f"verilog: {target.title}, {config.lanes} lane{'s' * (config.lanes > 1)}")
+    runner.say(f"verilog: {target.title}, {config.all_lanes} lane{'s' * (config.all_lanes > 1)}")
     top = make_top()
     (folder / VERILOG_FILE).write_text(top.to_verilog(target), encoding="utf-8")
     cells = synthesise(runner, target.family, top.NAME, VERILOG_FILE)
     if target.family == "ecp5":
         folded = fold_output_registers(folder / NETLIST_FILE)
         runner.say(f"block RAM: {folded} flip-flops folded into output registers")
+    if "--85k" in target.device_options:
+        fixed = floorplan(folder / NETLIST_FILE, top=top.NAME, lanes=config.lanes, groups=config.groups)
+        runner.say(f"floorplan: {fixed} block RAMs fixed")
     for attempt in range(seed, seed + tries):
         bitstream = place_and_route(
             runner,

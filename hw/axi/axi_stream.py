@@ -8,8 +8,7 @@ from amaranth.lib.wiring import Flow, In, Member, Out
 from hw.spec.axi import COMMAND_STREAM_BYTES
 from hw.spec.errors import check_int
 from hw.tsu.layouts import command_layout
-
-from .stream_slice import StreamSlice
+from hw.tsu.stream_slice import StreamSlice
 
 TDATA_LIMIT_BYTES = 1024
 """Widest TDATA: 64 lanes."""

@@ -20,6 +20,7 @@ from hw.spec.commands import Status
 from hw.spec.config import TsuConfig
 from hw.tsu.core import TsuCore
 from hw.tsu.layouts import command_layout, status_layout
+from hw.tsu.stream_slice import StreamSlice
 
 from .axi_lite import AxiLite, axi_lite_ports
 from .axi_stream import AxiStreamInput, AxiStreamOutput, axi_stream_input_ports, axi_stream_output_ports, connect_flat
@@ -27,7 +28,6 @@ from .command_select import CommandSelect
 from .draw_unpacker import DrawUnpacker
 from .packing import packed
 from .register_bank import RegisterBank
-from .stream_slice import StreamSlice
 
 REGISTERS, COMMANDS, STATUSES, DRAWS = "s_axil", "s_axis_command", "m_axis_status", "m_axis_draw"
 """Prefixes of the ports."""

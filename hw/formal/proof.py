@@ -26,6 +26,7 @@ MODULES = (
     "serial_divider",
     "skid_buffer",
     "state_register",
+    "stream_slice",
     "threshold_builder",
 )
 """Files of hw.formal.properties, one for each component."""

@@ -2,13 +2,14 @@
 """Lane results to one ordered stream of draws."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
-from .layouts import COUNT_BITS, beat_signature, job_layout, params_signature, result_signature
+from .layouts import COUNT_BITS, beat_signature, job_layout, params_signature, result_fields, result_signature
 from .skid_buffer import SkidBuffer
+from .stream_slice import StreamSlice
 
 
 class Collector(wiring.Component):
@@ -30,12 +31,14 @@ class Collector(wiring.Component):
     restart_stb : In(1)                begin at lane 0 again (only while no job is outstanding)
     o_beat : Out(beat)
     done_stb : Out(1), done_bank : Out(1)      the last beat of a job of that bank is leaving
-    Latency      1 cycle from the last result of a beat
+    Latency      `latency_cycles` from the last result of a beat
     Throughput   one beat per cycle; one cycle more at the begin of a job
     """
 
     def __init__(self, *, config: TsuConfig) -> None:
         self._config = config
+        self._sliced = config.pipelined and config.lanes > 1
+        self.latency_cycles = 1 + self._sliced
         super().__init__(
             {
                 "i_result": In(result_signature(config)).array(config.lanes),
@@ -51,7 +54,7 @@ class Collector(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        lanes, beat = self._config.lanes, self._beat(m)
+        lanes, beat, results = self._config.lanes, self._beat(m), self._results(m)
         lane_bits = lanes.bit_length() - 1
         # The next job waits here, so that the lanes need not wait for the draws of this one to leave. What is known of
         # its count when it comes keeps wide comparisons out of its begin.
@@ -74,7 +77,7 @@ class Collector(wiring.Component):
             m.d.sync += [waiting.eq(1), job.eq(self.i_job.payload)]
             m.d.sync += [fills.eq(count[lane_bits:].any()), fills_just.eq(count == lanes)]
         send = Signal()
-        missing = Cat(kept & ~result.valid for kept, result in zip(keep, self.i_result, strict=True))
+        missing = Cat(kept & ~result.valid for kept, result in zip(keep, results, strict=True))
         m.d.comb += send.eq(active & ~missing.any() & (~beat.valid | beat.ready))
 
         reach = Signal(lane_bits + 1)  # lane behind the last draw of a job that fills no beat from lane 0
@@ -109,7 +112,7 @@ class Collector(wiring.Component):
         with m.If(self.restart_stb):
             m.d.sync += first.eq(0)
         m.d.comb += [self.done_stb.eq(send & ends), self.done_bank.eq(bank)]
-        m.d.comb += [result.ready.eq(send & kept) for kept, result in zip(keep, self.i_result, strict=True)]
+        m.d.comb += [result.ready.eq(send & kept) for kept, result in zip(keep, results, strict=True)]
 
         with m.If(send):
             m.d.sync += beat.valid.eq(1)
@@ -117,7 +120,7 @@ class Collector(wiring.Component):
             m.d.sync += beat.valid.eq(0)
         # Once the beat has left, its registers follow the lanes: whether all draws are there decides `valid` alone.
         values = [(beat.keep, keep), (beat.spread, spread), (beat.tag, tag), (beat.last, ends)]
-        for result, draw in zip(self.i_result, beat.draws, strict=True):
+        for result, draw in zip(results, beat.draws, strict=True):
             weight = Mux(result.tail, tail_weight, result.weight)
             values += [(draw.token, result.token), (draw.weight, weight), (draw.tail, result.tail)]
         for index, (port, value) in enumerate(values):
@@ -126,6 +129,23 @@ class Collector(wiring.Component):
                 m.d.sync += register.eq(value)
             m.d.comb += port.eq(register)
         return m
+
+    def _results(self, m: Module) -> list[wiring.PureInterface]:
+        """The results of the lanes, by way of registers here where the lanes are far away."""
+        if not self._sliced:
+            return list(self.i_result)
+        results = []
+        layout = data.StructLayout(result_fields(self._config))
+        for lane, arriving in enumerate(self.i_result):
+            m.submodules[f"slice_{lane}"] = near = StreamSlice(shape=layout)
+            result = wiring.PureInterface(result_signature(self._config), path=(f"result_{lane}",))
+            for name in layout.members:
+                m.d.comb += near.i.payload[name].eq(getattr(arriving, name))
+                m.d.comb += getattr(result, name).eq(near.o.payload[name])
+            m.d.comb += [near.i.valid.eq(arriving.valid), arriving.ready.eq(near.i.ready)]
+            m.d.comb += [result.valid.eq(near.o.valid), near.o.ready.eq(result.ready)]
+            results.append(result)
+        return results
 
     def _beat(self, m: Module) -> wiring.PureInterface:
         """The registers of a beat: the port's own, or those before a skid buffer where the taker is far away."""

@@ -44,7 +44,7 @@ class SamplerGroup:
         self.lanes = [Lane(config=config, load_domain=load_domain) for _ in range(config.lanes)]
         self._collector = Collector(config=config)
         self.beat = self._collector.o_beat
-        self.latency_cycles = self.lanes[0].latency_cycles + 1
+        self.latency_cycles = self.lanes[0].latency_cycles + self._collector.latency_cycles
 
     def add_to(self, m: Module) -> None:
         """Put the parts into `m` and connect them with each other; `loader.bank_in_use` is left to the caller."""

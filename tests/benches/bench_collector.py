@@ -16,7 +16,9 @@ from sim.bfm import StreamSink, StreamSource, cycles, start
 _SUPPORT = load_module(Path(__file__).with_name("support.py"))
 
 CONFIG = TsuConfig(k_max=8, vocab_max=64, weight_bits=12, headroom_bits=2, guard_bits=4, tail_noise_bits=8)
-CONFIGS = {f"lanes-{lanes}": CONFIG.with_fields(lanes=lanes) for lanes in (1, 2, 4)}
+CONFIGS = {f"lanes-{lanes}": CONFIG.with_fields(lanes=lanes) for lanes in (1, 2, 4)} | {
+    "lanes-4-deep": CONFIG.with_fields(lanes=4, level_stages=3)
+}
 
 
 def toplevel(config):

@@ -88,7 +88,7 @@ class NoiseBank(wiring.Component):
         monitored: bool = False,
         monitor_domain: str = "sync",
     ) -> None:
-        check_int("lane", lane, 0, config.lanes - 1)
+        check_int("lane", lane, 0, config.all_lanes - 1)
         first, count = lane * config.noise_words, config.noise_words
         if states is None:
             states = stream_states(config.noise, 0, first + count)[first:]

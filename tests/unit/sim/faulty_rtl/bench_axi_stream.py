@@ -23,11 +23,11 @@ BUGS = {
     ),
     "held-word-is-overwritten": (
         "source",
-        "stream_slice",
+        "hw.tsu.stream_slice",
         "with m.Elif(self.i.valid & ~full):",
         "with m.Elif(self.i.valid):",
     ),
-    "offer-does-not-wait": ("sink", "stream_slice", "with m.If(~self.o.valid | self.o.ready):", "with m.If(1):"),
+    "offer-does-not-wait": ("sink", "hw.tsu.stream_slice", "with m.If(~self.o.valid | self.o.ready):", "with m.If(1):"),
 }
 CLASSES = {"source": "axi_stream.AxiStreamInput", "sink": "axi_stream.AxiStreamOutput"}
 

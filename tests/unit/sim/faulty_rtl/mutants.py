@@ -11,11 +11,16 @@ from hw.formal.replaced import replaced
 def mutant(
     component: str, *, where: str, old: str, new: str, package: str = "hw.tsu", **arguments: Any
 ) -> Callable[[], Any]:
-    """A function that makes `component` ("<module>.<class>" of `package`) with `old` replaced by `new` in `where`."""
+    """A function that makes `component` ("<module>.<class>" of `package`) with `old` replaced by `new` in `where`.
+
+    `where` is a module of `package`, or the full name of one of hw.tsu.
+    """
+    name = where if where.startswith("hw.") else f"{package}.{where}"
+    packages = {package, name.rpartition(".")[0]}
 
     def make() -> Any:
-        with replaced(f"{package}.{where}", old=old, new=new, packages=(package,)):
-            module, _, name = component.rpartition(".")
-            return getattr(importlib.import_module(f"{package}.{module}"), name)(**arguments)
+        with replaced(name, old=old, new=new, packages=sorted(packages)):
+            module, _, class_name = component.rpartition(".")
+            return getattr(importlib.import_module(f"{package}.{module}"), class_name)(**arguments)
 
     return make
