@@ -35,7 +35,9 @@ def fill(b: Bench) -> None:
     with m.If(takes):
         m.d.sync += newer.eq(i.payload)
     b.claim(design.full == (queued == 2))
-    b.claim(design.held == newer, when=queued == 2)
+    b.claim((design.writes_second ^ design.reads_second) == queued[0])
+    places = [design.signal(f"place_{index}") for index in range(2)]
+    b.claim(Mux(design.reads_second, places[0], places[1]) == newer, when=queued == 2)
     m.d.comb += [Cover(gives & (queued == 2)), Cover(gives & takes & b.past(queued == 1, name="one_before"))]
 
 
@@ -49,17 +51,24 @@ PROOFS = (
         cover_depth=6,
         bugs=(
             Bug(
-                name="overwrites-the-held-entry",
+                name="overwrites-an-entry",
                 where="stream_slice",
-                old="with m.Elif(self.i.valid & ~full):",
-                new="with m.Elif(self.i.valid):",
+                old="with m.If(takes & written):",
+                new="with m.If(self.i.valid & written):",
                 depth=6,
             ),
             Bug(
-                name="offers-the-new-one-first",
+                name="forgets-which-comes-first",
                 where="stream_slice",
-                old="Mux(full, held,",
-                new="Mux(0, held,",
+                old="reads_second.eq(reads_second ^ gives)",
+                new="reads_second.eq(reads_second ^ takes)",
+                depth=6,
+            ),
+            Bug(
+                name="forgets-the-second-entry",
+                where="stream_slice",
+                old="self.o.valid.eq(takes | full | (self.o.valid & ~gives))",
+                new="self.o.valid.eq(takes | (self.o.valid & ~gives))",
                 depth=6,
             ),
         ),

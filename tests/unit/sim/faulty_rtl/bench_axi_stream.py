@@ -24,10 +24,15 @@ BUGS = {
     "held-word-is-overwritten": (
         "source",
         "hw.tsu.stream_slice",
-        "with m.Elif(self.i.valid & ~full):",
-        "with m.Elif(self.i.valid):",
+        "with m.If(takes & written):",
+        "with m.If(self.i.valid & written):",
     ),
-    "offer-does-not-wait": ("sink", "hw.tsu.stream_slice", "with m.If(~self.o.valid | self.o.ready):", "with m.If(1):"),
+    "offer-does-not-wait": (
+        "sink",
+        "hw.tsu.stream_slice",
+        "gives.eq(self.o.valid & self.o.ready)",
+        "gives.eq(self.o.valid)",
+    ),
 }
 CLASSES = {"source": "axi_stream.AxiStreamInput", "sink": "axi_stream.AxiStreamOutput"}
 
