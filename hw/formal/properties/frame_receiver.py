@@ -232,10 +232,10 @@ def _bug(name: str, where: str, old: str, new: str, depth: int = 72) -> Bug:
 
 
 BUGS = (
-    _bug("any-crc", "frame_receiver", "(~crc_good, LinkError.BAD_CRC)", "(~crc_good & 0, LinkError.BAD_CRC)"),
+    _bug("any-crc", "frame_receiver", "(~crc_was_good, LinkError.BAD_CRC)", "(~crc_good & 0, LinkError.BAD_CRC)"),
     _bug("other-polynomial", "crc32", "POLYNOMIAL = 0xEDB8_8320", "POLYNOMIAL = 0xEDB8_8321"),
     _bug("crc-is-not-begun-anew", "frame_receiver", "crc.clear_stb.eq(facts.verdict_stb)", "crc.clear_stb.eq(0)"),
-    _bug("any-length", "frame_receiver", "facts.broken | (facts.left != _LEFT_AT_END)", "facts.broken"),
+    _bug("any-length", "frame_receiver", "facts.broken | ~at_end", "facts.broken"),
     _bug("any-version", "frame_receiver", "(~facts.version_good, LinkError", "(~facts.version_good & 0, LinkError"),
     _bug("lost-byte-is-forgotten", "frame_receiver", "m.If(self.framing_stb | (cobs.end_stb", "m.If((cobs.end_stb"),
     _bug("cut-block-passes", "cobs_decoder", "self.cut.eq(~is_code)", "self.cut.eq(0)"),
