@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lanes that share one psi, with what fills and drives them."""
 
-from amaranth.hdl import DomainRenamer, Module
+from functools import partial
+
+from amaranth.hdl import Cat, DomainRenamer, Module, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import connect
 
 from hw.spec.config import TsuConfig
 
 from .collector import Collector
 from .lane import Lane
+from .layouts import registered
 from .loader import Loader
 from .scheduler import Scheduler
 
@@ -40,6 +44,7 @@ class SamplerGroup:
 
     def __init__(self, *, config: TsuConfig, load_domain: str) -> None:
         self._load_domain = load_domain
+        self._far = config.pipelined and config.lanes > 1  # the way from and to several lanes takes cycles of its own
         self.loader, self.scheduler = Loader(config=config), Scheduler(config=config)
         self.lanes = [Lane(config=config, load_domain=load_domain) for _ in range(config.lanes)]
         self._collector = Collector(config=config)
@@ -54,11 +59,18 @@ class SamplerGroup:
         m.submodules.collector = collector
         connect(m, loader.o_job, scheduler.i_job)
         connect(m, scheduler.o_job, collector.i_job)
+        tree_write, leaf_write = loader.o_tree_write, loader.o_leaf_write
+        done = Cat(collector.done_stb, collector.done_bank)
+        if self._far:
+            late = partial(registered, m, domain=self._load_domain)
+            tree_write = late(wiring.flipped(tree_write), name="late_tree_write")
+            leaf_write = late(wiring.flipped(leaf_write), name="late_leaf_write")
+            at_collector, done = done, Signal(2, name="late_done")
+            m.d.sync += done.eq(at_collector)
         m.d.comb += [
             loader.params_in_use.eq(scheduler.params_in_use),
             scheduler.copied_stb.eq(collector.copied_stb),
-            scheduler.done_stb.eq(collector.done_stb),
-            scheduler.done_bank.eq(collector.done_bank),
+            Cat(scheduler.done_stb, scheduler.done_bank).eq(done),
             scheduler.restart_stb.eq(loader.restart_stb),
             collector.restart_stb.eq(loader.restart_stb),
         ]
@@ -66,8 +78,8 @@ class SamplerGroup:
         for index, lane in enumerate(self.lanes):
             m.submodules[f"lane_{index}"] = lane
             connect(m, lane.o_result, collector.i_result[index])
-            connect(m, loader.o_tree_write, lane.i_tree_write)
-            connect(m, loader.o_leaf_write, lane.i_leaf_write)
+            connect(m, tree_write, lane.i_tree_write)
+            connect(m, leaf_write, lane.i_leaf_write)
             connect(m, loader.params, lane.params)
             m.d.comb += [
                 lane.start.eq(scheduler.start[index]),
