@@ -48,7 +48,7 @@ sim: $(STAMP) ## RTL benches under Verilator [WAVES=1] [BENCH=name]
 sim-board: $(STAMP) ## a board under Verilator, its UART on a pseudo-terminal [PRESET=sim]
 	$(PY) -m sim.board --preset $(PRESET)
 
-synth: $(STAMP) ## bitstream and resource table [BOARD=ulx3s|ulx3s-25f|icebreaker|ecp5-85f|ecp5-25f|up5k]
+synth: $(STAMP) ## bitstream and resource table [BOARD=ulx3s|ulx3s-25f|icebreaker|ecp5-85f|ecp5-85f-array|ecp5-25f|ecp5-lane|up5k]
 	$(PY) -m hw.build --board $(BOARD)
 	$(PY) -m hw.docgen
 

@@ -90,6 +90,16 @@ TARGETS: dict[str, Target] = {
         pins=ULX3S_PINS,
         io_type="LVCMOS33",
     ),
+    "ecp5-85f-array": Target(
+        title="LFE5U-85F-6, array",
+        family="ecp5",
+        device_options=("--85k", "--package", "CABGA381", "--speed", "6"),
+        preset="ecp5-85f-array",
+        clk_mhz=110.0,
+        aim_mhz=130.0,
+        pins=ULX3S_PINS,
+        io_type="LVCMOS33",
+    ),
     "ecp5-25f": Target(
         title="LFE5U-25F-6, core",
         family="ecp5",

@@ -215,6 +215,7 @@ PRESETS: dict[str, TsuConfig] = {
     "sim": TsuConfig(),
     "ecp5-25f": TsuConfig(vocab_max=1 << 18, level_stages=3),
     "ecp5-85f": TsuConfig(vocab_max=1 << 18, level_stages=3),
+    "ecp5-85f-array": TsuConfig(vocab_max=1 << 18, level_stages=3, lanes=8),
     "up5k": TsuConfig(
         k_max=32,
         vocab_max=1 << 16,
@@ -226,4 +227,5 @@ PRESETS: dict[str, TsuConfig] = {
     ),
     "tiny": TsuConfig(k_max=4, vocab_max=16, weight_bits=5, headroom_bits=1, guard_bits=2, tail_noise_bits=5),
 }
-"""Named configurations: the simulator's default, one per FPGA, and one small enough to enumerate."""
+"""Named configurations: the simulator's default, one per FPGA, an array for the largest of them, and one small enough
+to enumerate."""

@@ -230,7 +230,7 @@ def test_only_default_builds_that_meet_the_clock_are_published(
     [
         (
             ["--board", "none"],
-            "board = 'none' is not legal: expected one of ulx3s, ulx3s-25f, icebreaker, ecp5-85f, ecp5-25f, ecp5-lane,",
+            "board = 'none' is not legal: expected one of ulx3s, ulx3s-25f, icebreaker, ecp5-85f, ecp5-85f-array,",
         ),
         (["--set", "colour=1"], "set = 'colour=1' is not legal: expected FIELD=VALUE with a field of k_max"),
         (["--set", "lanes=many"], "lanes = 'many' is not legal: expected an integer"),
