@@ -10,6 +10,7 @@ import time
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,13 +211,19 @@ def test_faults_have_their_rates():
 def test_program_serves_until_it_is_interrupted(number):
     command = [sys.executable, "-m", "sim.board", "--preset", "tiny", "--flip", "0.0"]
     root = Path(__file__).parents[3]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root) as program:
-        assert program.stdout is not None
-        first = program.stdout.readline()
-        assert first.startswith("port: /dev/")
-        with client(first.split()[1]) as port:
-            assert port.register("K_MAX") == CONFIG.k_max
-        program.send_signal(number)
-        output, errors = program.communicate(timeout=TIMEOUT_S)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a suite in the background of a shell ignores it
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root, preexec_fn=heard
+    ) as program:
+        try:
+            assert program.stdout is not None
+            first = program.stdout.readline()
+            assert first.startswith("port: /dev/")
+            with client(first.split()[1]) as port:
+                assert port.register("K_MAX") == CONFIG.k_max
+            program.send_signal(number)
+            output, errors = program.communicate(timeout=TIMEOUT_S)
+        finally:
+            program.kill()
     assert (program.returncode, output) == (0, "")
     assert "bytes to the board" in errors
