@@ -2,7 +2,7 @@
 """What place and route has to know of a device, and the FPGAs on which the core alone is measured."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,47 +79,31 @@ ICEBREAKER_PINS = {
 }
 """Clock, button, LED and the upper row of PMOD1A of the iCEBreaker."""
 
+_ECP5_85F = Target(
+    title="LFE5U-85F-6, core",
+    family="ecp5",
+    device_options=("--85k", "--package", "CABGA381", "--speed", "6"),
+    preset="ecp5-85f",
+    clk_mhz=150.0,
+    aim_mhz=180.0,
+    pins=ULX3S_PINS,
+    io_type="LVCMOS33",
+)
+_ECP5_25F = replace(
+    _ECP5_85F,
+    title="LFE5U-25F-6, core",
+    device_options=("--25k", "--package", "CABGA381", "--speed", "6"),
+    preset="ecp5-25f",
+)
+
 TARGETS: dict[str, Target] = {
-    "ecp5-85f": Target(
-        title="LFE5U-85F-6, core",
-        family="ecp5",
-        device_options=("--85k", "--package", "CABGA381", "--speed", "6"),
-        preset="ecp5-85f",
-        clk_mhz=150.0,
-        aim_mhz=180.0,
-        pins=ULX3S_PINS,
-        io_type="LVCMOS33",
+    "ecp5-85f": _ECP5_85F,
+    "ecp5-85f-array": replace(
+        _ECP5_85F, title="LFE5U-85F-6, array", preset="ecp5-85f-array", clk_mhz=126.0, aim_mhz=130.0
     ),
-    "ecp5-85f-array": Target(
-        title="LFE5U-85F-6, array",
-        family="ecp5",
-        device_options=("--85k", "--package", "CABGA381", "--speed", "6"),
-        preset="ecp5-85f-array",
-        clk_mhz=126.0,
-        aim_mhz=130.0,
-        pins=ULX3S_PINS,
-        io_type="LVCMOS33",
-    ),
-    "ecp5-25f": Target(
-        title="LFE5U-25F-6, core",
-        family="ecp5",
-        device_options=("--25k", "--package", "CABGA381", "--speed", "6"),
-        preset="ecp5-25f",
-        clk_mhz=150.0,
-        aim_mhz=180.0,
-        pins=ULX3S_PINS,
-        io_type="LVCMOS33",
-    ),
-    "ecp5-lane": Target(
-        title="LFE5U-25F-6, one lane with its noise",
-        family="ecp5",
-        device_options=("--25k", "--package", "CABGA381", "--speed", "6"),
-        preset="ecp5-25f",
-        clk_mhz=190.0,
-        aim_mhz=220.0,
-        pins=ULX3S_PINS,
-        io_type="LVCMOS33",
-        part="lane",
+    "ecp5-25f": _ECP5_25F,
+    "ecp5-lane": replace(
+        _ECP5_25F, title="LFE5U-25F-6, one lane with its noise", clk_mhz=190.0, aim_mhz=220.0, part="lane"
     ),
     "up5k": Target(
         title="iCE40UP5K, core",

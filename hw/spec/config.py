@@ -188,6 +188,11 @@ class TsuConfig:
         return not (self.pipelined or self.block_ram)
 
     @property
+    def lanes_far(self) -> bool:
+        """Whether the ways between the lanes of a group and what they share take cycles of their own."""
+        return self.pipelined and self.lanes > 1
+
+    @property
     def multiply_stages(self) -> int:
         """Registers of a multiplication."""
         return 5 if self.pipelined else 1

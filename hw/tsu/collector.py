@@ -37,8 +37,7 @@ class Collector(wiring.Component):
 
     def __init__(self, *, config: TsuConfig) -> None:
         self._config = config
-        self._sliced = config.pipelined and config.lanes > 1
-        self.latency_cycles = 1 + self._sliced
+        self.latency_cycles = 1 + config.lanes_far
         super().__init__(
             {
                 "i_result": In(result_signature(config)).array(config.lanes),
@@ -132,7 +131,7 @@ class Collector(wiring.Component):
 
     def _results(self, m: Module) -> list[wiring.PureInterface]:
         """The results of the lanes, by way of registers here where the lanes are far away."""
-        if not self._sliced:
+        if not self._config.lanes_far:
             return list(self.i_result)
         results = []
         layout = data.StructLayout(result_fields(self._config))

@@ -44,7 +44,7 @@ class SamplerGroup:
 
     def __init__(self, *, config: TsuConfig, load_domain: str) -> None:
         self._load_domain = load_domain
-        self._far = config.pipelined and config.lanes > 1  # the way from and to several lanes takes cycles of its own
+        self._far = config.lanes_far
         self.loader, self.scheduler = Loader(config=config), Scheduler(config=config)
         self.lanes = [Lane(config=config, load_domain=load_domain) for _ in range(config.lanes)]
         self._collector = Collector(config=config)
