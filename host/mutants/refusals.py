@@ -61,7 +61,12 @@ class Refusals:
         make, tag, k_max, vocab_max = self._make, self._tag, self._config.k_max, self._config.vocab_max
         top = (1 << LOAD_FIELDS["k"].width) - 1
         sizes = {0, k_max + 1, k_max + 2, 2 * k_max, 3 * k_max, top}
-        sizes |= {size for bit in range(k_max.bit_length(), top.bit_length()) for size in (1 << bit, 1 << bit | 3)}
+        sizes |= {
+            size
+            for bit in range(k_max.bit_length(), top.bit_length())
+            for size in ((1 << bit) - 3, 1 << bit, 1 << bit | 3)
+        }
+        sizes -= set(range(1, k_max + 1))
         for k in sorted(sizes):
             # Of the right length: the first rule that is broken is BAD_K.
             yield make.load(tag=tag(), count=4, entries=[(i, i % 100) for i in range(k)], vocab_size=vocab_max)

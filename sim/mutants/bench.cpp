@@ -23,7 +23,7 @@ enum Verdict {
 };
 
 static const unsigned SETTLE_CYCLES = 64;
-static const unsigned HEADER_WORDS = 11;
+static const unsigned HEADER_WORDS = 12;
 
 struct Status {
     uint64_t head, total;
@@ -100,15 +100,17 @@ struct Bench {
         return true;
     }
 
-    void start_reset() {
+    // For one cycle or two: in one, what lacks a reset of its own keeps its value.
+    void start_reset(unsigned reset_cycles) {
         top.rst = 1;
         top.command_valid = 0;
-        top.status_ready = top.draw_ready = 0;
-        for (int i = 0; i < 2; ++i) {
+        top.status_ready = top.draw_ready = 1;
+        for (unsigned i = 0; i < reset_cycles; ++i) {
             settle();
             edge();
         }
         top.rst = 0;
+        top.status_ready = top.draw_ready = 0;
         had_status = had_beat = inside_command = false;
         unanswered = 0;
     }
@@ -122,7 +124,7 @@ static const uint64_t *segment(Bench &bench, const uint64_t *at, int *verdict) {
     bench.random = at[2] * UINT64_C(0x9E3779B97F4A7C15) | 1;
     const uint64_t *words = at + HEADER_WORDS, *statuses = words + n_words, *beats = statuses + 2 * n_statuses;
     const uint64_t *registers = beats + beat_words, *end = registers + 2 * n_registers;
-    if (flags & 1) bench.start_reset();
+    if (flags & 1) bench.start_reset(1 + (at[2] >> 1 & 1));
     uint64_t sent = 0, answered = 0, taken = 0, quiet = 0;
     const uint64_t begin = bench.cycles;
     bool offered = false;
@@ -173,6 +175,11 @@ static const uint64_t *segment(Bench &bench, const uint64_t *at, int *verdict) {
         bench.edge();
     }
     top.status_ready = top.draw_ready = 0;
+    for (uint64_t i = 0; i < at[11]; ++i) {
+        top.command_valid = 0;
+        bench.settle();
+        bench.edge();
+    }
     for (uint64_t i = 0; i < n_registers; ++i) {
         top.register_address = registers[2 * i];
         bench.settle();
@@ -189,7 +196,7 @@ EXPORT int mutants_run(uint32_t selector, const uint64_t *script, uint64_t *wher
     Bench bench;
     bench.top.mutsel = selector;
     bench.top.register_address = 0;
-    bench.start_reset();
+    bench.start_reset(2);
     int verdict = PASSED;
     const uint64_t n = script[0];
     const uint64_t *at = script + 1;

@@ -90,7 +90,10 @@ class Segment:
     open_end : bool
         More draws follow that are not looked at, or a command is not finished: the next segment resets the TSU.
     unfinished : sequence of int
-        First words of a command that does not end, behind the others; only with `open_end`.
+        First words of a command that gets no answer, behind the others; only with `open_end`. The last one may be
+        marked in bit 32: then the command is complete.
+    linger : int
+        Cycles behind all that, before the segment ends, in which nothing is offered or taken; only with `open_end`.
     registers : list of (address, value)
         Read at the end.
     """
@@ -106,6 +109,7 @@ class Segment:
     bound_cycles: int = 0
     open_end: bool = False
     unfinished: Sequence[int] = ()
+    linger: int = 0
     registers: list[tuple[int, int]] = field(default_factory=list)
 
     def encode(self, seed: int) -> list[int]:
@@ -127,6 +131,7 @@ class Segment:
             len(self.beats),
             len(beats),
             len(self.registers),
+            self.linger,
             *words,
             *statuses,
             *beats,
