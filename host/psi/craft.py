@@ -53,13 +53,8 @@ def craft_psi(
         A parameter is outside its range.
     """
     p = _distribution(p)
-    floor = _floor(eps)
     vocab_size = len(p)
-    k = check_int("K", K, 1, min(vocab_size, K_LIMIT))
-    tau = round_binary32("tau", tau, "a finite number > 0")
-    if tau <= 0:
-        raise SpecError("tau", tau, "a finite number > 0")
-
+    k, tau, floor = check_craft(vocab_size=vocab_size, k=K, tau=tau, eps=eps)
     ids = _top_ids(p, k)
     scores = np.log(p[ids])
     best = float(scores.max())
@@ -94,6 +89,21 @@ def craft_psi(
         tail=tail,
         vocab_size=vocab_size,
     )
+
+
+def check_craft(*, vocab_size: int, k: int, tau: float, eps: float | str) -> tuple[int, float, float | None]:
+    """Parameters of `craft_psi` for distributions over `vocab_size` tokens: K, tau in binary32, floor (None: auto).
+
+    Raises
+    ------
+    SpecError
+        A parameter is outside its range.
+    """
+    k = check_int("K", k, 1, min(vocab_size, K_LIMIT))
+    tau = round_binary32("tau", tau, "a finite number > 0")
+    if tau <= 0:
+        raise SpecError("tau", tau, "a finite number > 0")
+    return k, tau, _floor(eps)
 
 
 def _distribution(p: npt.ArrayLike) -> npt.NDArray[np.float64]:

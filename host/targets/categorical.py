@@ -27,13 +27,15 @@ class TargetError(ValueError):
     """A target file is missing, unreadable, or holds no distribution. The message is one line."""
 
 
-def _check_alpha(alpha: float) -> float:
+def check_alpha(field: str, alpha: float) -> float:
+    """Return a concentration or exponent, or raise `SpecError` unless it is finite and in (0, `ALPHA_LIMIT`]."""
     if not (math.isfinite(alpha) and 0 < alpha <= ALPHA_LIMIT):
-        raise SpecError("alpha", alpha, f"a finite number in (0, {ALPHA_LIMIT:g}]")
+        raise SpecError(field, alpha, f"a finite number in (0, {ALPHA_LIMIT:g}]")
     return float(alpha)
 
 
-def _generator(seed: int) -> np.random.Generator:
+def generator(seed: int) -> np.random.Generator:
+    """`Generator(PCG64(seed))`, for a seed in [0, 2**64 - 1]."""
     return np.random.Generator(np.random.PCG64(check_int("seed", seed, 0, SEED_LIMIT)))
 
 
@@ -46,7 +48,7 @@ def dirichlet(*, vocab_size: int, alpha: float, seed: int) -> npt.NDArray[np.flo
         An argument is out of range, or alpha is so small that every component underflows to 0.
     """
     size = check_int("vocab_size", vocab_size, 1, VOCAB_LIMIT)
-    p = _generator(seed).dirichlet(np.full(size, _check_alpha(alpha)))
+    p = generator(seed).dirichlet(np.full(size, check_alpha("alpha", alpha)))
     if not np.all(np.isfinite(p)) or not p.any():
         raise SpecError("alpha", alpha, f"large enough for a Dirichlet over {size} tokens in float64")
     return p
@@ -59,9 +61,9 @@ def zipf(*, vocab_size: int, alpha: float, seed: int) -> npt.NDArray[np.float64]
     """
     size = check_int("vocab_size", vocab_size, 1, VOCAB_LIMIT)
     with np.errstate(under="ignore"):
-        mass = np.exp(-_check_alpha(alpha) * np.log(np.arange(1, size + 1, dtype=np.float64)))
+        mass = np.exp(-check_alpha("alpha", alpha) * np.log(np.arange(1, size + 1, dtype=np.float64)))
     p = np.empty(size)
-    p[_generator(seed).permutation(size)] = mass / mass.sum()
+    p[generator(seed).permutation(size)] = mass / mass.sum()
     return p
 
 
