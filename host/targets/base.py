@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every target offers: the distribution of the next token for a batch of contexts.
 
-A context is the tokens so far, oldest first. All contexts of a batch are equally long; the length may be 0, the start of a
-text. A target whose distribution is decided by the last few tokens says so in `order`: whoever asks may then keep what
-it was told, or ask once for all contexts that end alike.
+A context is the tokens so far, oldest first. All contexts of a batch are equally long; the length may be 0, the start of
+a text. A target whose distribution is decided by the last few tokens says so in `order`: whoever asks may then keep
+what it was told, or ask once for all contexts that end alike.
 """
 
 from typing import Protocol
@@ -75,4 +75,5 @@ def check_tokens(tokens: npt.ArrayLike, vocab_size: int) -> npt.NDArray[np.int64
     array = np.asarray(tokens)
     if array.ndim != 1:
         raise SpecError("tokens.shape", array.shape, "(length,)")
-    return check_contexts(array[None, :], vocab_size)[0]
+    text: npt.NDArray[np.int64] = check_contexts(array[None, :], vocab_size)[0]
+    return text

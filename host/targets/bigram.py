@@ -129,4 +129,5 @@ def _witten_bell(counts: npt.NDArray[np.float64], lower: npt.NDArray[np.float64]
 
 def _normalised(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Rows that sum to 1 but for rounding, divided by their sum."""
-    return rows / rows.sum(axis=-1, keepdims=True)
+    normalised: npt.NDArray[np.float64] = rows / rows.sum(axis=-1, keepdims=True)
+    return normalised
