@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every target offers: the distribution of the next token for a batch of contexts.
 
-A context is the tokens so far, oldest first. All contexts of a batch are equally long; the length may be 0, the start of
-a text. A target whose distribution is decided by the last few tokens says so in `order`: whoever asks may then keep
+A context is the tokens so far, oldest first. All contexts of a batch are equally long; the length may be 0, the start
+of a text. A target whose distribution is decided by the last few tokens says so in `order`: whoever asks may then keep
 what it was told, or ask once for all contexts that end alike.
 """
 
