@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Milestone 0: one psi, many steps. Draw a draft from the TSU, verify it against the target, test the counts."""
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,20 +13,16 @@ import numpy as np
 from host.m0_setup import Experiment, M0Options, prepare
 from host.psi.schema import Psi
 from host.psi.wire import psi_bytes
+from host.runs.control import cycle_facts, destinations, marked, open_run_tsu, run_facts, stop_on_signals, verifier_rng
 from host.telemetry.dumps import DrawRecorder, save_psi
-from host.telemetry.files import RunFolder, check_destination, open_run_folder, write_json
-from host.telemetry.summary import SUMMARY_SCHEMA_VERSION, Summary, Tally, ce_gap_nats, summarise
+from host.telemetry.files import RunFolder, open_run_folder, write_json
+from host.telemetry.summary import Summary, Tally, ce_gap_nats, summarise
 from host.telemetry.writer import StepWriter
-from host.tsu.base import Draws, NoiseAlarm, Tsu
-from host.tsu.registry import open_tsu
+from host.tsu.base import Draws, Tsu
 from host.verify.single import SingleVerifier, Verified
-from hw.spec.errors import SpecError
 
 BATCH_STEPS = 1 << 16
 """Steps that are drawn and verified together; the stream of tokens does not depend on it."""
-
-VERIFIER_STREAM = 1
-"""The verifier's generator is PCG64(SeedSequence([seed, 1])): independent of the target's and of the TSU's noise."""
 
 
 class Verifier(Protocol):
@@ -113,9 +107,9 @@ def run(options: M0Options, *, progress: Callable[[int, float], None] | None = N
     OutputError
         A result cannot be written.
     """
-    files = _destinations(options)
+    files = destinations(options, "save_draws", "save_psi", "plot")
     recorder = DrawRecorder(options.steps) if "save_draws" in files else None
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([options.seed, VERIFIER_STREAM])))
+    rng = verifier_rng(options.seed)
     with ExitStack() as stack:
         experiment, tsu = _open(options, stack)
         verifier = SingleVerifier(p=experiment.p, law=experiment.law)
@@ -139,16 +133,14 @@ def run(options: M0Options, *, progress: Callable[[int, float], None] | None = N
         if progress is not None:
             observers.append(_reporter(progress))
         cycles = tsu.cycles
-        with stop_on_signals() as stop, _marked(folder, facts):
+        with stop_on_signals() as stop, marked(folder, facts):
             tally = measure(
                 tsu=tsu, psi=experiment.psi, verifier=verifier, rng=rng, steps=options.steps,
                 observers=tuple(observers), stop=stop,
             )  # fmt: skip
         cycles = tsu.cycles - cycles
     complete = tally.steps == options.steps
-    facts["noise_alarm"] = None
-    facts["cycles"] = cycles or None
-    facts["samples_per_cycle"] = tally.steps / cycles if cycles else None
+    facts |= cycle_facts(cycles, tally.steps)
     summary = summarise(
         tally, p=experiment.p, law=experiment.law, psi_bytes=facts["psi_bytes"], complete=complete, facts=facts
     )
@@ -164,69 +156,11 @@ def run(options: M0Options, *, progress: Callable[[int, float], None] | None = N
     return M0Result(summary=summary, complete=complete, metrics_path=None if folder is None else folder.path / name)
 
 
-@contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into a flag: the batch under way is finished. A second one interrupts."""
-    caught: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(caught)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _marked(folder: RunFolder | None, facts: dict[str, Any]) -> Iterator[None]:
-    """Where the noise raises an alarm, say so in summary.json: what was drawn before is not to be trusted either."""
-    try:
-        yield
-    except NoiseAlarm as error:
-        if folder is not None:
-            mark = {"complete": False, "sound": False, **facts, "noise_alarm": str(error)}
-            write_json(folder.path / "summary.json", {"schema_version": SUMMARY_SCHEMA_VERSION, **mark})
-        raise
-
-
 def _open(options: M0Options, stack: ExitStack) -> tuple[Experiment, Tsu]:
     """The experiment and its TSU. A board is opened first, for the law of its draws depends on its widths."""
     experiment = None if options.has_port else prepare(options)
-    tsu = stack.enter_context(
-        open_tsu(
-            backend=options.backend,
-            config=None if experiment is None else experiment.config,
-            seed=options.seed,
-            mode=options.weights,
-            port=options.port,
-            baud=options.baud,
-        )
-    )
+    tsu = stack.enter_context(open_run_tsu(options, None if experiment is None else experiment.config))
     return experiment or prepare(options, config=tsu.config), tsu
-
-
-def _destinations(options: M0Options) -> dict[str, Path]:
-    """Checked path of each file the options ask for, by option name."""
-    files: dict[str, Path] = {}
-    for name in ("save_draws", "save_psi", "plot"):
-        path: Path | None = getattr(options, name)
-        if path is None:
-            continue
-        field = name.replace("_", "-")
-        target = check_destination(field, path, options.out)
-        if target in files.values():
-            raise SpecError(field, str(path), "a file of its own; another option writes it too")
-        files[name] = target
-    if "plot" in files:
-        from host.report.histogram import check_plot
-
-        check_plot(files["plot"])
-    return files
 
 
 def _reporter(progress: Callable[[int, float], None]) -> Observer:
@@ -244,25 +178,16 @@ def _reporter(progress: Callable[[int, float], None]) -> Observer:
 def _facts(options: M0Options, experiment: Experiment, tsu: Tsu, folder: RunFolder | None) -> dict[str, Any]:
     """What identifies a run, for summary.json and for every row."""
     return {
-        "run_id": None if folder is None else folder.run_id,
-        "backend": options.backend,
-        "noise": experiment.config.noise,
-        "lanes": experiment.config.lanes,
-        "groups": experiment.config.groups,
-        "weights": options.weights,
-        "spec_id": f"{tsu.spec_id:#018x}",
-        "seed": options.seed,
+        **run_facts(options, experiment.config, tsu, folder),
         "vocab_size": experiment.psi.vocab_size,
         "k": experiment.psi.k,
         "psi_bytes": psi_bytes(experiment.psi),
-        "steps_requested": options.steps,
     }
 
 
 def _config(options: M0Options, experiment: Experiment, facts: dict[str, Any]) -> dict[str, Any]:
     """Content of config.json."""
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
-    return {"schema_version": 1, **facts, "options": given, "tsu": experiment.config.as_dict()}
+    return {"schema_version": 1, **facts, "options": options.as_json(), "tsu": experiment.config.as_dict()}
 
 
 def _step_constants(facts: dict[str, Any], experiment: Experiment) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from host.m0 import stop_on_signals
+from host.runs.control import stop_on_signals
 from host.tsu.base import TsuError
 from host.tsu.registry import missing_dependency
 from host.tsu.serial.address import BAUD_DEFAULT, SHARED_PREFIX, check_baud, check_port

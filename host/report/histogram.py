@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Picture of a run: target against emitted histogram, drafts, and standardised residuals."""
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +10,12 @@ import numpy.typing as npt
 from host import stats
 from host.psi.law import DraftLaw
 from host.soundness import TEST_ALPHA
-from host.telemetry.files import whole_file
 from host.telemetry.summary import Summary, Tally
-from hw.spec.errors import SpecError
+
+from .figure import DRAFT_COLOUR, EMITTED_COLOUR, TARGET_COLOUR, new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-ENDINGS = (".png", ".svg", ".pdf")
-"""Formats of the picture."""
 
 BAND_Z = 3.0
 """Half width of the binomial error band, in standard deviations."""
@@ -38,18 +34,6 @@ FEW_POINTS = 60
 
 LINEAR_RATIO = 30.0
 """Log axes are used when the largest p exceeds the median p by more than this."""
-
-TARGET_COLOUR, EMITTED_COLOUR, DRAFT_COLOUR = "#222222", "#0072b2", "#d55e00"
-
-
-def check_plot(path: Path) -> None:
-    """Raise `SpecError` unless a picture can be drawn into `path`: its ending is known, and matplotlib is installed."""
-    if path.suffix.lower() not in ENDINGS:
-        raise SpecError("plot", path.name, "a name that ends in " + ", ".join(ENDINGS))
-    if importlib.util.find_spec("matplotlib") is None:
-        raise SpecError(
-            "plot", path.name, "matplotlib to be installed: pip install 'thermo-speculative-decoding[report]'"
-        )
 
 
 def rank_bins(vocab_size: int, samples: int, *, log: bool) -> npt.NDArray[np.intp]:
@@ -76,8 +60,6 @@ def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Ta
     OutputError
         The file cannot be written.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     order = np.argsort(-p, kind="stable")
@@ -94,8 +76,7 @@ def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Ta
     sigma = np.sqrt(target * (1 - target).clip(0) / n)
     values = summary.values
 
-    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(9, 6), dpi=130, layout="constrained")
+    with new_figure(height=6) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         floor = 0.3 / n / width.max() if log else 0.0
         low, high = ((target + sign * BAND_Z * sigma) / width for sign in (-1, 1))
@@ -129,8 +110,7 @@ def plot_run(path: Path, *, p: npt.NDArray[np.float64], law: DraftLaw, tally: Ta
             lower.xaxis.set_major_locator(MaxNLocator(integer=True))
         unit = "token" if width.max() == 1 else "token (binned)"
         lower.set_xlabel(f"rank of the {unit} by target probability")
-        with whole_file(path) as file:
-            figure.savefig(file, format=path.suffix[1:].lower())
+        save_figure(figure, path)
 
 
 def _dots(

@@ -70,18 +70,6 @@ def ce_gap_nats(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> float
     return float(np.dot(p[support], np.log(p[support]) - np.log(q[support])))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """Outcome of a run: `values` is written as summary.json, `soundness` decides the exit status."""
-
-    values: dict[str, Any]
-    soundness: Soundness
-
-    def lines(self) -> list[str]:
-        """`name=value`, one per line, in a fixed order."""
-        return [f"{name}={show(self.values[name])}" for name in PRINTED]
-
-
 PRINTED = (
     "backend", "noise", "lanes", "weights", "spec_id", "seed", "steps", "complete",
     "accept_rate", "accept_low", "accept_high", "overlap", "residual_mass",
@@ -89,6 +77,27 @@ PRINTED = (
     "samples_per_s", "samples_per_cycle", "steps_per_s", "detectable_tv", "sound",
 )  # fmt: skip
 """Values of the summary that the command line prints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Outcome of a run: `values` is written as summary.json, `soundness` decides the exit status.
+
+    Parameters
+    ----------
+    values : dict
+    soundness : Soundness
+    printed : tuple of str
+        Values that the command line prints, in this order.
+    """
+
+    values: dict[str, Any]
+    soundness: Soundness
+    printed: tuple[str, ...] = PRINTED
+
+    def lines(self) -> list[str]:
+        """`name=value`, one per line, in a fixed order."""
+        return [f"{name}={show(self.values[name])}" for name in self.printed]
 
 
 def show(value: object) -> str:

@@ -187,7 +187,7 @@ def test_picture(capsys: pytest.CaptureFixture[str], ending: str) -> None:
 
 def test_picture_without_matplotlib(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Said before the run, with the extra to install."""
-    monkeypatch.setattr("host.report.histogram.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("host.report.figure.importlib.util.find_spec", lambda name: None)
     status, _, errors = call(capsys, "--plot", "a.png")
     assert status == 2
     assert "report" in errors

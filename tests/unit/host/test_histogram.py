@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from host.psi.law import DraftLaw
-from host.report.histogram import LINEAR_POINTS, check_plot, plot_run, rank_bins
+from host.report.figure import check_plot
+from host.report.histogram import LINEAR_POINTS, plot_run, rank_bins
 from host.telemetry.summary import Tally, summarise
 from hw.spec.errors import SpecError
 
