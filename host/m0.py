@@ -123,11 +123,7 @@ def run(options: M0Options, *, progress: Callable[[int, float], None] | None = N
         if folder is not None and options.telemetry == "step":
             constants = _step_constants(facts, experiment)
             rows = stack.enter_context(StepWriter(folder.path / "steps.jsonl", constants))
-            observers.append(
-                lambda _, verified, tsu_s, verifier_s: rows.append(
-                    accepted=verified.accepted, tsu_s=tsu_s, verifier_s=verifier_s
-                )
-            )
+            observers.append(_row_writer(rows))
         if recorder is not None:
             observers.append(lambda draws, verified, _, __: recorder.add(draws, verified))
         if progress is not None:
@@ -163,6 +159,14 @@ def _open(options: M0Options, stack: ExitStack) -> tuple[Experiment, Tsu]:
     return experiment or prepare(options, config=tsu.config), tsu
 
 
+def _row_writer(rows: StepWriter) -> Observer:
+    def observe(draws: Draws, verified: Verified, tsu_s: float, verifier_s: float) -> None:
+        rows.append(accepted=verified.accepted, tsu_s=tsu_s, verifier_s=verifier_s)
+        rows.flush()
+
+    return observe
+
+
 def _reporter(progress: Callable[[int, float], None]) -> Observer:
     steps = accepted = 0
 
@@ -195,6 +199,8 @@ def _step_constants(facts: dict[str, Any], experiment: Experiment) -> dict[str, 
     return {
         **{name: facts[name] for name in ("run_id", "seed", "psi_bytes", "backend", "spec_id")},
         "mode": facts["weights"],
+        "position": None,
+        "context": None,
         "ce_gap_nats": ce_gap_nats(experiment.p, experiment.law.probabilities()),
         "tau": float(experiment.psi.tau),
         "tail": float(experiment.psi.tail),

@@ -36,17 +36,19 @@ POWER = 0.99
 
 @dataclass(frozen=True, kw_only=True)
 class TestResult:
-    """One test: its statistic (chi-squared, or accepted drafts), degrees of freedom and p-value."""
+    """One test: its statistic (chi-squared, or accepted drafts), degrees of freedom, p-value and level."""
 
     name: str
     stat: float
     dof: int
     p_value: float
 
+    alpha: float = TEST_ALPHA
+
     @property
     def passed(self) -> bool:
-        """Whether the p-value is at least `TEST_ALPHA`."""
-        return self.p_value >= TEST_ALPHA
+        """Whether the p-value is at least `alpha`."""
+        return self.p_value >= self.alpha
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class Soundness:
     Parameters
     ----------
     tests : tuple of TestResult
-        emitted, drafts, accepted, recovered.
+        emitted, drafts, accepted, recovered; of contexts: these together, and the worst context of each.
     detectable_tv : float
         Total variation between output and target that the `emitted` test sees with power `POWER`.
     """
@@ -76,6 +78,12 @@ class Soundness:
 
     def __getitem__(self, name: str) -> TestResult:
         return next(test for test in self.tests if test.name == name)
+
+
+def recovered_law(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(p - q)+ of shape (vocab_size,), not normalised; p where nothing of it is left."""
+    residual: npt.NDArray[np.float64] = np.maximum(p - q, 0.0)
+    return residual if residual.any() else p
 
 
 def assess(
@@ -98,9 +106,7 @@ def assess(
     steps = int(drafts.sum())
     accepted = steps - int(recovered.sum())
     overlap = min(float(np.minimum(p, q).sum()), 1.0)
-    residual = np.maximum(p - q, 0.0)
-    if not residual.any():
-        residual = p
+    residual = recovered_law(p, q)
     emitted_test = stats.pooled_chi2(emitted, p)
     draft_test = stats.pooled_chi2(drafts, q)
     recovered_test = stats.pooled_chi2(recovered, residual)

@@ -58,8 +58,10 @@ def pool_bins(expected: npt.NDArray[np.float64], minimum: float = MIN_EXPECTED) 
     return pool
 
 
-def pooled_chi2(counts: npt.NDArray[np.int64], law: npt.NDArray[np.float64]) -> Chi2Result:
-    """Pearson's test of `counts` against `law` (shape (bins,), sums to 1), pooled to expected counts >= 5.
+def pooled_chi2(
+    counts: npt.NDArray[np.int64], law: npt.NDArray[np.float64], minimum: float = MIN_EXPECTED
+) -> Chi2Result:
+    """Pearson's test of `counts` against `law` (shape (bins,), sums to 1), pooled to expected counts >= `minimum`.
 
     A count where the law is 0 is impossible: statistic infinity, p-value 0. With a single pool there is nothing to
     test: statistic 0, p-value 1.
@@ -68,7 +70,7 @@ def pooled_chi2(counts: npt.NDArray[np.int64], law: npt.NDArray[np.float64]) -> 
     if n and counts[law <= 0].any():
         return Chi2Result(stat=math.inf, dof=max(len(counts) - 1, 1), p_value=0.0)
     expected = n * (law / law.sum())
-    pool = pool_bins(expected)
+    pool = pool_bins(expected, minimum)
     pooled_expected = np.bincount(pool, weights=expected)
     pooled_counts = np.bincount(pool, weights=counts)
     dof = len(pooled_expected) - 1

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-STEP_SCHEMA_VERSION = 1
+STEP_SCHEMA_VERSION = 2
 """Version of the row; raised when a field changes its name, type or meaning."""
 
 
@@ -22,6 +22,9 @@ STEP_FIELDS: dict[str, StepField] = {
     "run_id": StepField((str,), "", "UTC start time of the run, as in summary.json"),
     "seed": StepField((int,), "", "seed of target, TSU noise and verifier"),
     "step": StepField((int,), "", "0, 1, 2, ..."),
+    "text": StepField((int, type(None)), "", "which text of the batch; null in M0, where there is no text"),
+    "position": StepField((int, type(None)), "tokens", "length of that text before this step"),
+    "context": StepField((int, type(None)), "", "its last token, where the target looks at no more; else null"),
     "mode": StepField((str,), "", "weight mode of the TSU: table or exp2"),
     "L": StepField((int,), "tokens", "drafted positions per step"),
     "n_drafts": StepField((int,), "tokens", "drafts per position"),

@@ -140,37 +140,38 @@ def summarise(
         **facts,
         "steps": tally.steps,
         "accepted": tally.accepted,
-        "accept_rate": _ratio(tally.accepted, tally.steps),
+        "accept_rate": ratio(tally.accepted, tally.steps),
         "accept_low": low,
         "accept_high": high,
         "accept_confidence": CONFIDENCE,
         "overlap": overlap,
         "residual_mass": 1 - overlap,
-        "chi2_stat": _finite(emitted.stat),
+        "chi2_stat": finite(emitted.stat),
         "chi2_dof": emitted.dof,
         "p_value": emitted.p_value,
-        "mean_log_q": _finite(mean_log_q(tally.drafts, law)),
+        "mean_log_q": finite(mean_log_q(tally.drafts, law)),
         "ce_gap_nats": ce_gap_nats(p, q),
         "psi_bytes_mean": float(psi_bytes),
-        "samples_per_s": _ratio(tally.steps, tally.tsu_s),
-        "verified_per_s": _ratio(tally.steps, tally.verifier_s),
-        "steps_per_s": _ratio(tally.steps, tally.elapsed_s),
+        "samples_per_s": ratio(tally.steps, tally.tsu_s),
+        "verified_per_s": ratio(tally.steps, tally.verifier_s),
+        "steps_per_s": ratio(tally.steps, tally.elapsed_s),
         "elapsed_s": tally.elapsed_s,
         "family_alpha": FAMILY_ALPHA,
         "detectable_tv": soundness.detectable_tv,
         "detectable_power": POWER,
         "tests": {
-            test.name: {"stat": _finite(test.stat), "dof": test.dof, "p_value": test.p_value, "passed": test.passed}
+            test.name: {"stat": finite(test.stat), "dof": test.dof, "p_value": test.p_value, "passed": test.passed}
             for test in soundness.tests
         },
     }
     return Summary(values=values, soundness=soundness)
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
     """JSON has neither infinity nor NaN."""
     return value if math.isfinite(value) else None
 
 
-def _ratio(part: float, whole: float) -> float | None:
+def ratio(part: float, whole: float) -> float | None:
+    """part / whole; None where the whole is 0."""
     return part / whole if whole > 0 else None

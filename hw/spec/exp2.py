@@ -134,6 +134,7 @@ def _ln2_interval(digits: int) -> tuple[Fraction, Fraction]:
     return middle - unit, middle + unit
 
 
+@lru_cache(maxsize=4096)
 def log2_ratio_q(scale: float, tau: float) -> int:
     """a = round_half_even(scale / (tau ln 2) * 2^44), at most 2^50 - 1: the exponent per code distance.
 

@@ -25,6 +25,8 @@ from hw.spec.errors import SpecError
 CONSTANTS = {
     "run_id": "100% sure",
     "seed": 2**64 - 1,
+    "position": None,
+    "context": None,
     "mode": "table",
     "psi_bytes": 80,
     "ce_gap_nats": None,
@@ -73,6 +75,7 @@ def test_rows_are_on_disk_before_the_writer_is_closed(tmp_path: Path) -> None:
     """A run that dies keeps every finished batch, under a name that says it is not finished."""
     writer = StepWriter(tmp_path / "steps.jsonl", CONSTANTS)
     writer.append(accepted=np.ones(3, dtype=np.bool_), tsu_s=0.0, verifier_s=0.0)
+    writer.flush()
     part = tmp_path / "steps.jsonl.part"
     assert len(part.read_text().splitlines()) == 3
     assert not (tmp_path / "steps.jsonl").exists()
@@ -106,7 +109,7 @@ def test_full_disk_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "steps.jsonl.part").symlink_to("/dev/full")
     writer = StepWriter(tmp_path / "steps.jsonl", CONSTANTS)
     with pytest.raises(OutputError, match=r"steps\.jsonl' cannot be written: No space left on device"):
-        writer.append(accepted=np.ones(10, dtype=np.bool_), tsu_s=0.0, verifier_s=0.0)
+        writer.append(accepted=np.ones(SLICE_ROWS, dtype=np.bool_), tsu_s=0.0, verifier_s=0.0)
     with pytest.raises(OutputError, match="No space left on device"):
         writer.close()
     assert not (tmp_path / "steps.jsonl").exists()
@@ -119,12 +122,13 @@ def test_full_disk_is_one_line(tmp_path: Path) -> None:
         ({"step": True}, "step = True"),
         ({"first_reject": "none"}, "first_reject = 'none'"),
         ({"ce_gap_nats": 3}, "ce_gap_nats = 3"),
-        ({"schema_version": 2}, "schema_version = 2"),
+        ({"schema_version": 1}, "schema_version = 1"),
         ({"extra": 1}, "fields are"),
     ],
 )
 def test_check_step_names_the_field(change: dict[str, object], message: str) -> None:
-    row: dict[str, object] = {"schema_version": 1, "run_id": "x", "seed": 0, "step": 0, "mode": "table", "L": 1}
+    row: dict[str, object] = {"schema_version": 2, "run_id": "x", "seed": 0, "step": 0}
+    row |= {"text": None, "position": None, "context": None, "mode": "table", "L": 1}
     row |= {"n_drafts": 1, "psi_bytes": 9, "tsu_latency_ms": 0.1, "verifier_latency_ms": 0.1}
     row |= {"num_accepted_tokens": 1, "first_reject": None, "ce_gap_nats": 0.1, "tau": 1.0, "tail": 0.0}
     row |= {"backend": "model", "spec_id": "0x0"}
