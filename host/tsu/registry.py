@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from host.extras import install_hint
 from hw.spec.config import TsuConfig
 from hw.spec.errors import SpecError
 
 from .base import Tsu, TsuError
 from .serial.address import BAUD_DEFAULT, PORT_LEGAL, check_baud, check_port
-
-_PROJECT = "thermo-speculative-decoding"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,4 +139,4 @@ def missing_dependency(backend: str, error: ImportError) -> Exception:
     extra, missing = BACKENDS[backend].extra, error.name or str(error)
     if extra is None or missing.split(".")[0] in ("host", "sim", "hw"):
         return error
-    return TsuError(f"backend {backend} needs the package {missing}: pip install '{_PROJECT}[{extra}]'")
+    return TsuError(install_hint(user=f"backend {backend}", package=missing, extra=extra))

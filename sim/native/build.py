@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from hw.spec.cache import cache_folder
 from sim.verilated.toolchain import find_cxx
 
 FLAGS = (
@@ -31,22 +32,6 @@ FLAGS = (
 
 class NativeBuildError(RuntimeError):
     """Native code did not compile, or the cache cannot be written; the message is one line."""
-
-
-def cache_folder(kind: str) -> Path:
-    """Where built things of one kind are kept.
-
-    $TSD_CACHE/<kind> if that variable is set; build/<kind> in a checkout; else the user's cache folder
-    ($XDG_CACHE_HOME or ~/.cache), tsd/<kind>.
-    """
-    chosen = os.environ.get("TSD_CACHE")
-    if chosen:
-        return Path(chosen).expanduser() / kind
-    root = Path(__file__).resolve().parents[2]
-    if (root / "pyproject.toml").is_file():
-        return root / "build" / kind
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "tsd" / kind
 
 
 @cache

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from hw.spec.cache import cache_folder
 from hw.spec.config import PRESETS, TsuConfig
 from hw.spec.digest import spec_id
 from hw.spec.noise import stream_states
-from sim.native.build import NativeBuildError, build_library, cache_folder
+from sim.native.build import NativeBuildError, build_library
 from sim.native.header import CONFIG_HEADER_NAME, EXP2_HEADER_NAME, config_header, exp2_header
 
 ANSWER = '#include "answer.h"\nextern "C" __attribute__((visibility("default"))) int answer(void) { return ANSWER; }\n'
