@@ -16,10 +16,10 @@ EXTRAS := hw,sim,serial,text,report,dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all sim sim-board synth prog bench formal noise mutants coverage docs check-generated lint clean
+.PHONY: help setup demo demo-m1 test test-all sim sim-board synth prog bench formal noise mutants coverage docs check-generated lint clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP) ## make .venv/ from requirements.lock (again when the lock or pyproject.toml changes)
 
@@ -34,6 +34,12 @@ demo: $(STAMP) ## run M0 on the Verilated RTL and draw target against emitted hi
 	@mkdir -p build
 	$(PY) -m host.run_m0 --backend rtl --steps 1000000 --vocab 500 --K 32 --seed 11 --plot build/demo.png
 	@echo "picture: build/demo.png"
+
+demo-m1: $(STAMP) ## run M1 on the Verilated RTL: a bigram of Shakespeare in BPE, a picture of every context
+	@mkdir -p build
+	text=$$($(PY) -m host.text.sample) && $(PY) -m host.run_m1 --backend rtl --corpus "$${text#text_path=}" \
+	  --tokenizer bpe --vocab 1024 --K 32 --seed 11 --plot build/demo-m1.png
+	@echo "picture: build/demo-m1.png"
 
 test: $(STAMP) ## the test suite without the slow tests
 	$(PY) -m pytest -n $(JOBS) --dist loadfile

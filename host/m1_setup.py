@@ -13,8 +13,9 @@ from host.runs.options import RunOptions
 from host.targets.bigram import SMOOTHINGS, BigramTarget, corpus_bigram, dirichlet_bigram
 from host.targets.categorical import check_alpha
 from host.telemetry.contexts import VOCAB_MAX
+from host.text.choice import TOKENIZERS, make_tokenizer
 from host.text.corpus import read_corpus
-from host.text.tokenizer import TOKENIZERS, Tokenizer, make_tokenizer
+from host.text.tokenizer import Tokenizer
 from hw.spec.errors import SpecError, check_int
 
 DEFAULT_VOCAB = 256
@@ -125,7 +126,9 @@ def prepare(options: M1Options) -> M1Experiment:
     else:
         corpus = read_corpus(options.corpus)
         vocab = DEFAULT_BPE_VOCAB if options.vocab is None else options.vocab
-        tokenizer = make_tokenizer(options.tokenizer, text=corpus.text, vocab_size=vocab)
+        tokenizer = make_tokenizer(
+            options.tokenizer, text=corpus.text, vocab_size=None if options.tokenizer == "char" else vocab
+        )
         check_int("vocab", tokenizer.vocab_size, 1, VOCAB_MAX)
         tokens = tokenizer.encode(corpus.text)
         target = corpus_bigram(tokens=tokens, vocab_size=tokenizer.vocab_size, smoothing=options.smoothing)

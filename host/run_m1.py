@@ -12,7 +12,7 @@ from host.m1_setup import DEFAULT_BPE_VOCAB, DEFAULT_VOCAB, M1Options
 from host.runs import command as shared
 from host.runs.command import INT, NUMBER, integer, number, optional_integer
 from host.targets.bigram import SMOOTHINGS
-from host.text.tokenizer import TOKENIZERS
+from host.text.choice import TOKENIZERS
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 

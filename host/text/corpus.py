@@ -2,6 +2,7 @@
 """A user's text: read from a file, cut into a training part and a held-out part, described for a run's configuration."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def read_corpus(path: Path | str, *, licence: str | None = None) -> Corpus:
     path : Path or str
         The file.
     licence : str or None
-        Of the text, where it is known.
+        Of the text, where it is known; None looks for a JSON file beside it that gives the text's digest and licence.
 
     Raises
     ------
@@ -84,13 +85,23 @@ def read_corpus(path: Path | str, *, licence: str | None = None) -> Corpus:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TextError(f"text = {str(path)!r} is not UTF-8: byte {error.start} is {content[error.start]:#04x}") from None
+        raise TextError(
+            f"text = {str(path)!r} is not UTF-8: byte {error.start} is {content[error.start]:#04x}"
+        ) from None
     if not text:
         raise TextError(f"text = {str(path)!r} is empty")
-    return Corpus(
-        name=path.name,
-        text=text,
-        size_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        licence=licence,
-    )
+    digest = hashlib.sha256(content).hexdigest()
+    licence = _licence_beside(path, digest) if licence is None else licence
+    return Corpus(name=path.name, text=text, size_bytes=len(content), sha256=digest, licence=licence)
+
+
+def _licence_beside(path: Path, digest: str) -> str | None:
+    """The licence in the JSON file of the same name, where that speaks of this very text; see `host.text.sample`."""
+    try:
+        facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(facts, dict) or facts.get("sha256") != digest:
+        return None
+    licence = facts.get("licence")
+    return licence if isinstance(licence, str) else None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a TSU holds, and so which commands bring draws of a psi; and why a command was refused, in one line."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from host.psi.schema import Psi
@@ -8,7 +9,10 @@ from hw.spec.commands import STATUS_TEXT, Opcode, Status, WeightMode
 from hw.spec.config import TsuConfig
 
 from .base import TsuError
-from .lowering import LoweredPsi, Words, draw_command, load_command, lower, table_command, weight_table
+from .lowering import LoweredPsi, Words, draw_command, load_command, lower, table_command, weight_table, with_count
+
+LOWERED_KEPT = 4096
+"""Psi whose LOAD is kept: contexts come again and again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,7 @@ class HeldPsi:
         self._psi: Psi | None = None
         self._mode = WeightMode.TABLE
         self.table_key: tuple[float, float] | None = None
+        self._loads: OrderedDict[tuple[int, WeightMode], Command] = OrderedDict()
 
     def commands(self, psi: Psi, count: int, mode: WeightMode) -> list[Command]:
         """The commands that bring `count` draws of `psi`: none, a DRAW, a LOAD, or a TABLE and a LOAD.
@@ -55,8 +60,7 @@ class HeldPsi:
         """
         if self._holds(psi, mode):
             return [Command(words=draw_command(count=count), count=count)] if count else []
-        lowered = lower(psi, self._config, mode)
-        load = Command(words=load_command(lowered, count=count), count=count, lowered=lowered)
+        load = self._load(psi, count, mode)
         if mode is not WeightMode.TABLE or self.table_key == (psi.scale, psi.tau):
             return [load]
         return [Command(words=table_command(weight_table(psi.scale, psi.tau, self._config.weight_bits))), load]
@@ -72,6 +76,18 @@ class HeldPsi:
         self._psi = None
         if table:
             self.table_key = None
+
+    def _load(self, psi: Psi, count: int, mode: WeightMode) -> Command:
+        """The LOAD of this very object; only the number of draws is put in anew where it was lowered before."""
+        key = (id(psi), mode)  # the command holds the psi, so that no other object can get its place
+        kept = self._loads.get(key)
+        if kept is None:
+            lowered = lower(psi, self._config, mode)
+            kept = self._loads[key] = Command(words=load_command(lowered, count=0), lowered=lowered)
+            if len(self._loads) > LOWERED_KEPT:
+                self._loads.popitem(last=False)
+        self._loads.move_to_end(key)
+        return Command(words=with_count(kept.words, count), count=count, lowered=kept.lowered)
 
     def _holds(self, psi: Psi, mode: WeightMode) -> bool:
         held = self._psi

@@ -143,6 +143,14 @@ def load_command(lowered: LoweredPsi, *, count: int, tag: int = 0) -> Words:
     return words
 
 
+def with_count(load: Words, count: int) -> Words:
+    """A LOAD that asks for another number of draws; the given one stays as it is."""
+    words = load.copy()
+    field = COMMON_FIELDS["count"]
+    words[field.word] = check_int("count", count, 0, COUNT_MAX)
+    return words
+
+
 def draw_command(*, count: int, tag: int = 0) -> Words:
     """DRAW: `count` more draws from the psi loaded last; uint32 ndarray of shape (2,)."""
     words = _header(Opcode.DRAW, tag, DRAW_COMMAND_WORDS)

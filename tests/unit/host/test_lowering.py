@@ -9,6 +9,7 @@ import pytest
 
 from host.psi.schema import Psi
 from host.tsu.lowering import (
+    COUNT_MAX,
     _table_at,
     check_mode,
     draw_command,
@@ -17,6 +18,7 @@ from host.tsu.lowering import (
     seed_command,
     table_command,
     weight_table,
+    with_count,
 )
 from hw.spec.commands import WeightMode
 from hw.spec.config import PRESETS, TsuConfig
@@ -162,3 +164,14 @@ def test_illegal_arguments_name_field_value_and_range(call: object, field: str) 
 def test_default_mode_follows_the_weight_source() -> None:
     assert check_mode(DEFAULT, None) is WeightMode.TABLE
     assert check_mode(DEFAULT.with_fields(weight_source="exp2"), None) is WeightMode.EXP2
+
+
+def test_another_count_is_the_same_load_with_that_count() -> None:
+    """`with_count` changes what LOAD with that count would hold, nothing else, and leaves the given words alone."""
+    lowered = lower(make_psi(), DEFAULT, WeightMode.TABLE)
+    load = load_command(lowered, count=0)
+    for count in (0, 1, 77, COUNT_MAX):
+        assert np.array_equal(with_count(load, count), load_command(lowered, count=count))
+    assert np.array_equal(load, load_command(lowered, count=0))
+    with pytest.raises(SpecError, match="count"):
+        with_count(load, COUNT_MAX + 1)
