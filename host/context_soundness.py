@@ -60,9 +60,9 @@ class _Together:
     contexts: int = 0
     smallest: float = 1.0
 
-    def add(self, result: stats.Chi2Result) -> float:
+    def add(self, result: stats.Chi2Result) -> float | None:
         if result.dof == 0:
-            return 1.0
+            return None
         self.stat += result.stat
         self.dof += result.dof
         self.note(result.p_value)
@@ -92,11 +92,11 @@ class ContextAssessment:
 
     Attributes
     ----------
-    p_values : list of float
-        Of the emitted tokens of each context, in the order given; 1 where a context has too few to test.
+    p_values : list of float or None
+        Of the emitted tokens of each context, in the order given; None where a context has too few to test.
     """
 
-    p_values: list[float] = field(default_factory=list)
+    p_values: list[float | None] = field(default_factory=list)
     _tests: dict[str, _Together] = field(default_factory=lambda: {name: _Together() for name in NAMES})
     _steps: int = 0
     _few: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # accepted, expected, steps of small contexts
@@ -105,7 +105,7 @@ class ContextAssessment:
         """Test one context."""
         steps, recovered = int(counts.drafts.sum()), int(counts.recovered.sum())
         if steps == 0:
-            self.p_values.append(1.0)
+            self.p_values.append(None)
             return
         self._steps += steps
         for name, seen, law in (

@@ -21,7 +21,8 @@ def plot_contexts(path: Path, *, rows: Sequence[ContextRow], summary: Summary) -
 
     Upper panel: contexts by ascending overlap; the overlap with a band of 3 binomial standard deviations of that
     context's steps, and the measured acceptance. Lower left: (accepted - expected) / standard deviation. Lower right:
-    p-values of the emitted tokens of every context, sorted, against the ones that are due when nothing is biased.
+    p-values of the emitted tokens of each context with enough steps to test, sorted, against the ones that are due when
+    nothing is biased.
 
     Raises
     ------
@@ -60,9 +61,9 @@ def plot_contexts(path: Path, *, rows: Sequence[ContextRow], summary: Summary) -
         extent = max(4.5, 1.1 * float(np.abs(score).max())) if len(score) else 4.5
         left.set(xscale="log", xlabel="steps at the context", ylabel="residual (standard dev.)", ylim=(-extent, extent))
 
-        p_values = np.sort([row.emitted_p_value for row in rows])
-        due = (np.arange(len(p_values)) + 0.5) / len(p_values)
-        right.plot([due[0], 1], [due[0], 1], color=TARGET_COLOUR, lw=0.8)
+        p_values = np.sort([row.emitted_p_value for row in rows if row.emitted_p_value is not None])
+        due = (np.arange(len(p_values)) + 0.5) / max(len(p_values), 1)
+        right.plot([0.5 / max(len(p_values), 1), 1], [0.5 / max(len(p_values), 1), 1], color=TARGET_COLOUR, lw=0.8)
         right.scatter(due, p_values.clip(1e-30), s=size, color=DRAFT_COLOUR, lw=0, alpha=0.85)
         right.set(xscale="log", yscale="log", xlabel="due, when nothing is biased", ylabel="p-value of emitted tokens")
         save_figure(figure, path)

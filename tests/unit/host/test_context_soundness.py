@@ -60,6 +60,9 @@ def test_contexts_with_few_steps_are_taken_together() -> None:
     assert verdict["accepted"].dof == 1
     assert verdict["accepted"].stat == pytest.approx((accepted - 400) ** 2 / (400 * 0.2))
     assert verdict["emitted"].p_value == 1.0
+    assessment = ContextAssessment()
+    assessment.add(few[0])
+    assert assessment.p_values == [None]
     nothing = ContextCounts(p=P, q=Q, drafts=np.zeros(4, int), emitted=np.zeros(4, int), recovered=np.zeros(4, int))
     assert assess_contexts([nothing]).sound
     assert assess_contexts([]).detectable_tv == 1.0
