@@ -4,6 +4,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hw.spec.markdown import table
+
 STEP_SCHEMA_VERSION = 2
 """Version of the row; raised when a field changes its name, type or meaning."""
 
@@ -42,6 +44,16 @@ STEP_FIELDS: dict[str, StepField] = {
     "spec_id": StepField((str,), "", "SPEC_ID of the TSU, hexadecimal"),
 }
 """Every field of a row, in the order they are written."""
+
+
+def step_table() -> str:
+    """Every field as a Markdown table, for docs/reference/telemetry.md."""
+    names = {int: "integer", float: "number", str: "string", type(None): "null"}
+    rows = [
+        (f"`{name}`", " or ".join(names[kind] for kind in field.types), field.unit or "-", field.meaning)
+        for name, field in STEP_FIELDS.items()
+    ]
+    return table(("Field", "JSON type", "Unit", "Meaning"), rows)
 
 
 def check_step(row: Mapping[str, object]) -> None:

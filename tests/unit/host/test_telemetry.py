@@ -15,7 +15,8 @@ from host.psi.law import DraftLaw
 from host.telemetry import files
 from host.telemetry.dumps import DRAW_BYTES, DrawRecorder
 from host.telemetry.files import OutputError, check_destination, open_run_folder, whole_file, write_json
-from host.telemetry.schema import STEP_FIELDS, STEP_SCHEMA_VERSION, check_step
+from host.telemetry.means import mean_row, share_row
+from host.telemetry.schema import STEP_FIELDS, STEP_SCHEMA_VERSION, check_step, step_table
 from host.telemetry.summary import PRINTED, Tally, ce_gap_nats, mean_log_q, show, summarise
 from host.telemetry.writer import SLICE_ROWS, StepWriter
 from host.tsu.base import Draws
@@ -292,3 +293,62 @@ def test_summary_of_nothing() -> None:
 
 def test_show() -> None:
     assert [show(x) for x in (True, False, None, 0.75129, 3, "a")] == ["yes", "no", "none", "0.75129", "3", "a"]
+
+
+def test_document_lists_every_field() -> None:
+    """docs/reference/telemetry.md holds the table that the schema gives."""
+    text = (Path(__file__).parents[3] / "docs/reference/telemetry.md").read_text()
+    assert step_table() in text
+
+
+def test_changing_fields_are_given_with_every_batch(tmp_path: Path) -> None:
+    """Fields named `changing` come with `append`; texts are numbered row by row; others are refused."""
+    constants = {name: value for name, value in CONSTANTS.items() if name not in ("psi_bytes", "context")}
+    with StepWriter(tmp_path / "steps.jsonl", constants, ("psi_bytes", "context")) as writer:
+        flags = np.array([True, False])
+        writer.append(accepted=flags, tsu_s=0, verifier_s=0, texts=np.array([5, 2]), psi_bytes=70, context=1)
+        writer.append(accepted=flags[:1], tsu_s=0, verifier_s=0, texts=np.array([9]), psi_bytes=71, context=4)
+        with pytest.raises(ValueError, match="fields are"):
+            writer.append(accepted=flags, tsu_s=0, verifier_s=0, psi_bytes=70)
+    rows = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
+    for row in rows:
+        check_step(row)
+    assert [(row["step"], row["text"], row["context"], row["psi_bytes"]) for row in rows] == [
+        (0, 5, 1, 70),
+        (1, 2, 1, 70),
+        (2, 9, 4, 71),
+    ]
+
+
+def test_a_lost_batch_never_gets_the_final_name(tmp_path: Path) -> None:
+    """After a write that failed, the file keeps its .part name even where later writes would succeed."""
+    writer = StepWriter(tmp_path / "steps.jsonl", CONSTANTS)
+    file = writer._file
+    assert file is not None
+
+    class Full:
+        def write(self, data: bytes) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer._file = Full()  # type: ignore[assignment]
+    with pytest.raises(OutputError, match="No space left"):
+        writer.append(accepted=np.ones(SLICE_ROWS, dtype=np.bool_), tsu_s=0.0, verifier_s=0.0)
+    writer._file = file
+    with pytest.raises(OutputError, match="No space left"):
+        writer.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["steps.jsonl.part"]
+
+
+def test_means_and_intervals() -> None:
+    """Mean over steps by hand; the normal interval is mean +- 1.96 s / sqrt(n); infinite values leave it open."""
+    row = mean_row("x", "nats", [1.0, 3.0, 7.0], np.array([2, 2, 0]))
+    assert row.mean == 2.0
+    assert row.high - row.mean == pytest.approx(1.959964 * math.sqrt(4 / 3 / 4))
+    assert row.steps == 4
+    assert mean_row("x", "", [1.0, None], np.array([2, 1])).mean is None
+    assert mean_row("x", "", [1.0, None], np.array([2, 0])).mean == 1.0
+    assert mean_row("x", "", [], np.array([], dtype=np.int64)).low is None
+    share = share_row("a", 0, 100)
+    assert (share.mean, share.low) == (0.0, 0.0)
+    assert share.high == pytest.approx(1 - 0.025 ** (1 / 100))
+    assert share_row("a", 0, 0).mean is None
