@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A user's text: read from a file, cut into a training part and a held-out part, described for a run's configuration."""
+"""A user's text: read from a file, cut into a training and a held-out part, described for a run's configuration."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,8 @@ def read_corpus(path: Path | str, *, licence: str | None = None) -> Corpus:
     path : Path or str
         The file.
     licence : str or None
-        Of the text, where it is known.
+        Of the text, where it is known; None: what a JSON file beside the text says, the same name with the suffix
+        .json, if that gives the text's sha256 and a licence.
 
     Raises
     ------
@@ -84,13 +86,23 @@ def read_corpus(path: Path | str, *, licence: str | None = None) -> Corpus:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TextError(f"text = {str(path)!r} is not UTF-8: byte {error.start} is {content[error.start]:#04x}") from None
+        raise TextError(
+            f"text = {str(path)!r} is not UTF-8: byte {error.start} is {content[error.start]:#04x}"
+        ) from None
     if not text:
         raise TextError(f"text = {str(path)!r} is empty")
-    return Corpus(
-        name=path.name,
-        text=text,
-        size_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        licence=licence,
-    )
+    sha256 = hashlib.sha256(content).hexdigest()
+    if licence is None:
+        licence = _licence_beside(path, sha256)
+    return Corpus(name=path.name, text=text, size_bytes=len(content), sha256=sha256, licence=licence)
+
+
+def _licence_beside(path: Path, sha256: str) -> str | None:
+    try:
+        facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    match facts:
+        case {"sha256": str(known), "licence": str(licence)} if known == sha256:
+            return licence
+    return None

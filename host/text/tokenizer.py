@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hw.spec.errors import SpecError
 from host.targets.base import check_tokens
+from hw.spec.errors import SpecError
 
 from .corpus import TextError
 
