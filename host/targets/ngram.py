@@ -81,7 +81,6 @@ class NgramTarget:
             nodes = self._nodes(contexts[:, length - depth :])
             rows = np.flatnonzero(nodes >= 0)
             self._interpolate(p, depth=depth, rows=rows, nodes=nodes[rows])
-        p /= p.sum(axis=1, keepdims=True)
         logs: LogProbs = np.log(p, out=p)
         return logs
 

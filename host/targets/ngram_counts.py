@@ -38,9 +38,9 @@ class NgramCounts:
         """Nodes of the n-grams with these prefixes and last tokens; -1 where the text has none, or the prefix is -1."""
         if not len(self.keys):
             return np.full(len(last), -1, dtype=np.int64)
-        wanted = prefixes * self.vocab_size + last
+        wanted = prefixes * self.vocab_size + last  # negative, and so no key, behind a prefix that is not there
         places = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        found: IntArray = np.where((prefixes >= 0) & (self.keys[places] == wanted), places, -1)
+        found: IntArray = np.where(self.keys[places] == wanted, places, -1)
         return found
 
 
