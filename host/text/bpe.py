@@ -111,7 +111,7 @@ class BpeTokenizer:
     def encode(self, text: str) -> TokenIds:
         """Token ids, int64 of shape (length,); one to four for each character at most."""
         code_points("text", text)
-        ids = [np.array(self._engine.encode(piece).ids, dtype=np.int64) for piece in pieces(text, PIECE_CHARACTERS)]
+        ids = [np.array(self._engine.encode(piece).ids, dtype=np.int64) for piece in pieces(text)]
         return np.concatenate([np.empty(0, dtype=np.int64), *ids])
 
     def decode(self, ids: npt.ArrayLike) -> str:
@@ -140,13 +140,14 @@ def byte_alphabet() -> list[str]:
     return ByteLevel.alphabet()
 
 
-def pieces(text: str, size: int) -> Iterator[str]:
+def pieces(text: str, size: int = PIECE_CHARACTERS) -> Iterator[str]:
     """Cut a text where BPE cuts it anyway, so that the ids of the pieces are those of the whole.
 
     A cut is before a line feed behind a visible ASCII character: no word, number or punctuation goes on over it, and
-    white space is cut by what follows, never by what is before. Pieces are at least `size` characters long, the last
-    one excepted; one may be much longer where no such place comes.
+    white space is cut by what follows, never by what is before. Pieces are at least `size` >= 1 characters long, the
+    last one excepted; one may be much longer where no such place comes.
     """
+    check_int("size", size, 1, 1 << 62)
     start = 0
     place = text.find("\n", size)
     while place >= 0:

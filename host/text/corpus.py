@@ -68,7 +68,8 @@ def read_corpus(path: Path | str, *, licence: str | None = None) -> Corpus:
     path : Path or str
         The file.
     licence : str or None
-        Of the text, where it is known; None looks for a JSON file beside it that gives the text's digest and licence.
+        Of the text, where it is known; None: what a JSON file beside the text says, the same name with the suffix
+        .json, if that gives the text's sha256 and a licence.
 
     Raises
     ------
@@ -90,18 +91,18 @@ def read_corpus(path: Path | str, *, licence: str | None = None) -> Corpus:
         ) from None
     if not text:
         raise TextError(f"text = {str(path)!r} is empty")
-    digest = hashlib.sha256(content).hexdigest()
-    licence = _licence_beside(path, digest) if licence is None else licence
-    return Corpus(name=path.name, text=text, size_bytes=len(content), sha256=digest, licence=licence)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if licence is None:
+        licence = _licence_beside(path, sha256)
+    return Corpus(name=path.name, text=text, size_bytes=len(content), sha256=sha256, licence=licence)
 
 
-def _licence_beside(path: Path, digest: str) -> str | None:
-    """The licence in the JSON file of the same name, where that speaks of this very text; see `host.text.sample`."""
+def _licence_beside(path: Path, sha256: str) -> str | None:
     try:
         facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(facts, dict) or facts.get("sha256") != digest:
-        return None
-    licence = facts.get("licence")
-    return licence if isinstance(licence, str) else None
+    match facts:
+        case {"sha256": str(known), "licence": str(licence)} if known == sha256:
+            return licence
+    return None

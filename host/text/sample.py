@@ -6,12 +6,14 @@ its digest before anything of it is read; the texts are taken from the archive i
 """
 
 import hashlib
+import io
 import json
 import re
 import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 import typer
@@ -134,12 +136,12 @@ def extract(archive: Path) -> tuple[list[str], str]:
         raise TextError(f"{archive.name} has SHA-256 {digest}: expected {ARCHIVE_SHA256}")
     texts: dict[str, str] = {}
     try:
-        with tarfile.open(archive) as members:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as members:
             for member in members:
                 file = members.extractfile(member) if member.isfile() and MEMBER.fullmatch(member.name) else None
                 if file is not None:
                     texts[Path(member.name).name] = strip_boilerplate(file.read().decode("utf-8-sig"))
-    except (tarfile.TarError, UnicodeDecodeError, EOFError) as error:
+    except (tarfile.TarError, zlib.error, OSError, EOFError, UnicodeDecodeError) as error:
         raise TextError(f"{archive.name} cannot be read: {error}") from None
     if not texts:
         raise TextError(f"{archive.name} has no texts")
