@@ -22,6 +22,7 @@ from host.telemetry.means import MeanRow
 from host.telemetry.summary import Summary, ce_gap_nats
 from host.telemetry.writer import StepWriter
 from hw.spec.config import TsuConfig
+from hw.spec.errors import check_int
 
 CHANGING = ("position", "context", "psi_bytes", "ce_gap_nats", "tau", "tail")
 """Fields of a row of steps.jsonl that differ from context to context."""
@@ -80,6 +81,8 @@ def run(options: M1Options, *, progress: Callable[[int, float], None] | None = N
     experiment = prepare(options)
     with ExitStack() as stack:
         tsu = stack.enter_context(open_run_tsu(options, None if options.has_port else options.tsu_config()))
+        check_int("vocab", experiment.target.vocab_size, 1, tsu.config.vocab_max)
+        check_int("K", options.k, 1, tsu.config.k_max)
         loop = DraftLoop(
             tsu=tsu,
             target=experiment.target,

@@ -60,7 +60,9 @@ Lanes = Annotated[
 ]
 Groups = Annotated[
     str | None,
-    typer.Option(metavar=INT, help="groups of lanes with a psi each, up to 64 lanes in all [default: 1, or the board's]"),
+    typer.Option(
+        metavar=INT, help="groups of lanes with a psi each, up to 64 lanes in all [default: 1, or the board's]"
+    ),
 ]
 Weights = Annotated[str, typer.Option(help="weights from a table or from the on-chip exp2 unit")]
 TopK = Annotated[str, typer.Option("--K", metavar=INT, help="top-K ids in psi, up to min(V, 1024)")]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from host import run_m1
 from host.run_m0 import main
 from host.tsu.serial.statistics import LinkTiming
 from hw.spec.config import PRESETS, TsuConfig
@@ -118,3 +119,23 @@ def test_a_board_that_dies_in_the_run_keeps_the_rows(
         assert main([*run, "--vocab", "300", "--K", "9"]) == 2
     assert "the board stopped answering" in capsys.readouterr().err
     assert not Path("run/summary.json").exists()
+
+
+def test_m1_counts_are_those_of_the_model(board: FakeBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A psi for each of 20 contexts, over a line that damages one frame in fifty."""
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--vocab", "20", "--K", "6", "--steps", "2000", "--texts", "400", "--seed", "8"]
+    assert run_m1.main([*arguments, "--backend", "serial", "--port", board.port, "--out", "serial"]) == 0
+    assert run_m1.main([*arguments, "--out", "model"]) == 0
+    assert Path("serial/contexts.csv").read_text() == Path("model/contexts.csv").read_text()
+
+
+def test_m1_on_a_board_that_is_too_small_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with FakeBoard(FakeDevice(PRESETS["up5k"])) as board:
+        run = ["--backend", "serial", "--port", board.port, "--weights", "table", "--K", "33"]
+        assert run_m1.main(run) == 2
+    assert capsys.readouterr().err.startswith("error: K = 33 is not legal: expected an integer in [1, 32]")
+    assert not list(tmp_path.iterdir())
