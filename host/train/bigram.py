@@ -53,15 +53,15 @@ class BigramTask:
 
     def loss(self, step: int, progress: float) -> Tensor:
         """Mean objective over the contexts of the training text."""
-        return (self._weights * self._goal.loss(self._p, self._log_q(), progress)).sum()
+        return (self._weights * self._goal.loss(self._p, self._rows(), progress)).sum()
 
     def measure(self) -> dict[str, float]:
         """acceptance through psi (the score), the overlap without psi, KL in nats; means over held-out contexts."""
         log_q = log_softmax(self._rows().double())
-        p = torch.from_numpy(self._laws)
+        p, q = torch.from_numpy(self._laws), log_q.exp()
         means = (
-            self._goal.accepted(self._laws, log_q.exp().numpy()),
-            overlap(p, log_q).numpy(),
+            self._goal.accepted(self._laws, q.numpy()),
+            overlap(p, q).numpy(),
             kl(p, log_q).numpy(),
         )
         return figures(*(float(self._shown @ mean) for mean in means))
@@ -78,6 +78,3 @@ class BigramTask:
     def _rows(self) -> Tensor:
         rows: Tensor = self.model.rows()  # type: ignore[operator]  # LowRank.rows; torch types members loosely
         return rows
-
-    def _log_q(self) -> Tensor:
-        return log_softmax(self._rows())

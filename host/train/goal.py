@@ -17,7 +17,7 @@ from hw.spec.errors import SpecError
 
 from .data import Tokens
 from .loop import SCORE
-from .objectives import check_objective, objective_at
+from .objectives import PLAIN, carried_law, check_objective, kl, log_softmax, name_at
 from .settings import check_number
 
 
@@ -33,6 +33,8 @@ class Goal:
         In a schedule, the share of the steps that minimise KL, in [0, 1].
     k, tau, eps
         How psi are made of the proposer's distributions; see `craft_psi`.
+    whole : bool
+        Objectives see the proposer's whole distribution instead of the law that its psi carries.
 
     Raises
     ------
@@ -45,6 +47,7 @@ class Goal:
     k: int = 32
     tau: float = 1.0
     eps: float | str = "auto"
+    whole: bool = False
 
     def __post_init__(self) -> None:
         check_objective(self.objective)
@@ -54,9 +57,16 @@ class Goal:
         """Raise `SpecError` unless psi can be made for this many tokens."""
         check_craft(vocab_size=vocab_size, k=self.k, tau=self.tau, eps=self.eps)
 
-    def loss(self, p: Tensor, log_q: Tensor, progress: float) -> Tensor:
+    def loss(self, p: Tensor, logits: Tensor, progress: float) -> Tensor:
         """The objective of each row at this point of the training: (..., V) and (..., V) give (...)."""
-        return objective_at(self.objective, progress=progress, kl_share=self.kl_share)(p, log_q)
+        name = name_at(self.objective, progress=progress, kl_share=self.kl_share)
+        log_q = log_softmax(logits)
+        if name == "kl":
+            return kl(p, log_q)
+        if self.whole:
+            return PLAIN[name](p, log_q, log_q.exp())
+        _, tau, floor = check_craft(vocab_size=p.shape[-1], k=self.k, tau=self.tau, eps=self.eps)
+        return PLAIN[name](p, log_q, carried_law(log_q, k=self.k, tau=tau, floor=floor))
 
     def accepted(self, p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Acceptance of one draft through the quantised psi of each row of q."""

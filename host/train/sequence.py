@@ -66,16 +66,16 @@ class SequenceTask:
         pieces = torch.from_numpy(
             random_pieces(self._tokens.train, batch=s.batch, length=s.length, seed=s.seed, step=step)
         )
-        log_q = log_softmax(self.model(pieces))
-        return self._goal.loss(laws_along(self._target, pieces), log_q, progress).mean()
+        return self._goal.loss(laws_along(self._target, pieces), self.model(pieces), progress).mean()
 
     def measure(self) -> dict[str, float]:
         """acceptance through psi (the score), the overlap without psi, KL in nats; means over held-out contexts."""
         accepted, raw, divergence = [], [], []
         for pieces, p in zip(self._heldout, self._heldout_laws, strict=True):
             log_q = log_softmax(self.model(pieces)[:, self._skip :].flatten(0, 1).double())
-            accepted.append(self._goal.accepted(_normalised(p), log_q.exp().numpy()))
-            raw.append(overlap(p, log_q))
+            q = log_q.exp()
+            accepted.append(self._goal.accepted(_normalised(p), q.numpy()))
+            raw.append(overlap(p, q))
             divergence.append(kl(p, log_q))
         return figures(
             float(np.concatenate(accepted).mean()), float(torch.cat(raw).mean()), float(torch.cat(divergence).mean())
