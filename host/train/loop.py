@@ -28,7 +28,7 @@ SCORE = "score"
 """The measurement that decides which model is the best one; more is better."""
 
 
-class TrainingError(RuntimeError):
+class TrainingError(FloatingPointError):
     """Training went astray. The message is one line."""
 
 
