@@ -224,7 +224,9 @@ def progress_bar(steps: int) -> Iterator[Callable[[int, Mapping[str, float]], No
 
         def report(done: int, figures: Mapping[str, float]) -> None:
             shown = " ".join(f"{name} {value:.4f}" for name, value in figures.items() if name != "score")
-            bar.update(task, completed=done, **({"shown": shown} if shown else {}))
+            bar.update(task, completed=done)
+            if shown:
+                bar.update(task, shown=shown)
 
         yield report
 
@@ -272,7 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(str(error), ASTRAY)
     except MemoryError:
         return _refuse("out of memory: a smaller batch, or a smaller vocabulary, is needed", REFUSED)
-    except KeyboardInterrupt:
+    if status == INTERRUPTED:  # typer's answer to SIGINT
         return _refuse("interrupted; --resume goes on from the last checkpoint, if there is one", INTERRUPTED)
     return status or DONE
 

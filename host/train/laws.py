@@ -41,7 +41,9 @@ def laws_along(target: Target, texts: Tensor) -> Tensor:
         laws[:, i] = _asked(target, array[:, :i])
     if length >= order:
         whole = np.stack([array[:, i - order : i] for i in range(order, length + 1)], axis=1)
-        laws[:, order:] = _asked(target, whole.reshape(-1, order)).view(batch, -1, target.vocab_size)
+        laws[:, order:] = _asked(target, whole.reshape(batch * (length + 1 - order), order)).view(
+            batch, -1, target.vocab_size
+        )
     return laws
 
 
