@@ -6,6 +6,8 @@ on nothing before. One pass over a long text therefore gives, at each position, 
 Every text starts with a mark of its own, token V, which a window that begins later does not see.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +19,22 @@ ROTARY_BASE = 10_000.0
 
 WIDENING = 4
 """Width of the inner layer of the feed-forward part over `width`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Keys and values of the last positions of a batch of texts.
+
+    Parameters
+    ----------
+    position : int
+        Positions so far, the mark of the start included.
+    layers : list of (keys, values)
+        Of each layer, float32 (batch, heads, min(position, span), width / heads).
+    """
+
+    position: int
+    layers: list[tuple[Tensor, Tensor]]
 
 
 class Block(nn.Module):
@@ -34,13 +52,28 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, visible: Tensor) -> Tensor:
         """x and result: (batch, length, width). `visible`: bool (length, length), row i marks what i sees."""
-        batch, length, width = x.shape
+        q, k, v = self._projected(x, cosine, sine)
+        seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible)
+        return self._finished(x, seen)
+
+    def step(
+        self, x: Tensor, cosine: Tensor, sine: Tensor, kept: tuple[Tensor, Tensor], span: int
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One more position, x (batch, 1, width), after those whose keys and values were kept, `span` at most."""
+        q, k, v = self._projected(x, cosine, sine)
+        keys, values = (torch.cat(pair, dim=2)[:, :, -span:] for pair in zip(kept, (k, v), strict=True))
+        return self._finished(x, functional.scaled_dot_product_attention(q, keys, values)), (keys, values)
+
+    def _projected(self, x: Tensor, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (batch, heads, length, width / heads)."""
+        batch, length, _ = x.shape
         qkv = self.queries_keys_values(self.attention_norm(x)).view(batch, length, 3, self.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (batch, heads, length, width / heads)
-        seen = functional.scaled_dot_product_attention(
-            rotate(q, cosine, sine), rotate(k, cosine, sine), v, attn_mask=visible
-        )
-        x = x + self.attention_out(seen.transpose(1, 2).reshape(batch, length, width))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        return rotate(q, cosine, sine), rotate(k, cosine, sine), v
+
+    def _finished(self, x: Tensor, seen: Tensor) -> Tensor:
+        """What attention saw is added, then the feed-forward part."""
+        x = x + self.attention_out(seen.transpose(1, 2).reshape(x.shape))
         inner: Tensor = self.inner_out(functional.gelu(self.inner(self.inner_norm(x))))
         return x + inner
 
@@ -78,6 +111,24 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x = block(x, cosine, sine, visible)
         return self.project(x)
+
+    def start(self, batch: int) -> tuple[Tensor, Kept]:
+        """Logits (batch, V) of the first token of `batch` texts, and what `step` goes on from."""
+        size = self.config.width // self.config.heads
+        empty = torch.zeros(batch, self.config.heads, 0, size)
+        mark = torch.full((batch,), self.config.vocab_size, dtype=torch.int64)
+        return self.step(mark, Kept(position=0, layers=[(empty, empty)] * self.config.layers))
+
+    def step(self, tokens: Tensor, kept: Kept) -> tuple[Tensor, Kept]:
+        """Logits (batch, V) behind one more token of each text, int64 (batch,), at the cost of one position."""
+        x = self.embed(tokens)[:, None]
+        cosine, sine = rotation(kept.position + 1, self.config.width // self.config.heads, x.device)
+        layers = []
+        for block, before in zip(self.blocks, kept.layers, strict=True):
+            assert isinstance(block, Block)
+            x, after = block.step(x, cosine[-1:], sine[-1:], before, self.config.span)
+            layers.append(after)
+        return self.project(x[:, 0]), Kept(position=kept.position + 1, layers=layers)
 
     def project(self, x: Tensor) -> Tensor:
         """Logits (..., V) of the vectors (..., width) behind the last block."""

@@ -39,7 +39,8 @@ class TransformerTarget:
     def __init__(self, *, model: Transformer) -> None:
         self.vocab_size: int = model.config.vocab_size
         self.order: int = model.config.window
-        self._model = model.eval().requires_grad_(False)
+        self.model = model.eval().requires_grad_(False)
+        """The network, without gradients."""
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -95,13 +96,13 @@ class TransformerTarget:
         import torch
 
         with torch.no_grad():
-            return torch.softmax(self._model(texts), dim=-1)
+            return torch.softmax(self.model(texts), dim=-1)
 
     def _pass(self, texts: Contexts) -> npt.NDArray[np.float64]:
         import torch
 
         with torch.no_grad():
-            logits = self._model(torch.from_numpy(np.ascontiguousarray(texts)))
+            logits = self.model(torch.from_numpy(np.ascontiguousarray(texts)))
             logs: npt.NDArray[np.float64] = torch.log_softmax(logits.double(), dim=-1).numpy()
             return logs
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,10 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from host.models.config import GruConfig, LowRankConfig, TransformerConfig
 from host.models.extra import check_train_extra
 from host.report.histogram import check_plot
-from host.telemetry.files import OutputError, check_destination
+from host.telemetry.files import OutputError, check_destination, whole_file
 from hw.spec.errors import SpecError, check_int
 
-from .data import Tokens, load_tokens
+from .data import load_tokens
 from .log import read_rows
 from .recipes import GRU, LOW_RANK, TARGET
 from .settings import TrainSettings
@@ -41,6 +42,7 @@ Writes a model, its learning log (log.jsonl) and a checkpoint to --out; --resume
 Examples
   python -m host.train target --tokens text.npz --out runs/target
   python -m host.train proposer --tokens text.npz --target runs/target --out runs/gru --objective kl-tv --plot gru.png
+  python -m host.train sample --target runs/target --out samples.npz
   python -m host.train proposer --tokens text.npz --target bigram --proposer low-rank --rank 4 --out runs/rank4
 
 \b
@@ -93,7 +95,8 @@ def target(
     settings = _settings(
         TARGET, seed, steps=steps, batch=batch, length=length, rate=rate, every=every, patience=patience
     )
-    text = _prepare(tokens, plot, threads)
+    _prepare("tokens", str(tokens), plot, threads)
+    text = load_tokens(tokens)
     config = TransformerConfig(
         vocab_size=text.vocab_size,
         width=_integer("width", width),
@@ -145,7 +148,8 @@ def proposer(
     settings = _settings(
         recipe, seed, steps=steps, batch=batch, length=length, rate=rate, every=every, patience=patience
     )
-    text = _prepare(tokens, plot, threads)
+    _prepare("tokens", str(tokens), plot, threads)
+    text = load_tokens(tokens)
     config: GruConfig | LowRankConfig
     if proposer == "gru":
         sizes = {"embed": _integer("embed", embed), "hidden": _integer("hidden", hidden)}
@@ -177,6 +181,35 @@ def proposer(
     return show(out, plot)
 
 
+@app.command(help="Let a target write texts: tokens on which a proposer meets the contexts that it will meet in use.")
+def sample(
+    target: Annotated[str, typer.Option(help="folder of a trained target")],
+    out: Annotated[Path, typer.Option(help=".npz of train, heldout and vocab_size")],
+    texts: Annotated[str, typer.Option(metavar=INT, help="how many, at least 2")] = "256",
+    length: Annotated[str, typer.Option(metavar=INT, help="tokens of a text")] = "1024",
+    heldout: Annotated[str, typer.Option(metavar=NUMBER, help="share of the texts that is held out")] = "0.05",
+    seed: Annotated[str, typer.Option(metavar=INT)] = "0",
+    threads: ThreadsOption = "1",
+) -> int:
+    """Sample; returns the exit status."""
+    _prepare("target", target, None, threads)
+    check_destination("out", out)
+    from host.targets.transformer import TransformerTarget
+
+    from .samples import sampled_tokens  # torch: only when something is sampled
+
+    drawn = sampled_tokens(
+        TransformerTarget.load(Path(target)),
+        texts=_integer("texts", texts),
+        length=_integer("length", length),
+        heldout=_number("heldout", heldout, "a number in [0, 1]"),
+        seed=_integer("seed", seed),
+    )
+    with whole_file(out) as file:
+        np.savez(file, train=drawn.train, heldout=drawn.heldout, vocab_size=drawn.vocab_size)
+    return _print([f"tokens_path={out}", f"train={len(drawn.train)}", f"heldout={len(drawn.heldout)}"])
+
+
 def _settings(recipe: TrainSettings, seed: str, **given: str | None) -> TrainSettings:
     """The recipe with what the command line says otherwise."""
     changes: dict[str, Any] = {"seed": _integer("seed", seed)}
@@ -186,16 +219,15 @@ def _settings(recipe: TrainSettings, seed: str, **given: str | None) -> TrainSet
     return replace(recipe, **changes)
 
 
-def _prepare(tokens: Path, plot: Path | None, threads: str) -> Tokens:
-    """Check what can be checked before training, and read the text."""
-    check_train_extra("tokens", str(tokens))
+def _prepare(field: str, value: str, plot: Path | None, threads: str) -> None:
+    """Check what can be checked beforehand, and set the threads; `field` and `value` name what needs torch."""
+    check_train_extra(field, value)
     count = check_int("threads", _integer("threads", threads), 1, 1024)
     if plot is not None:
         check_plot(check_destination("plot", plot))
     import torch
 
     torch.set_num_threads(count)
-    return load_tokens(tokens)
 
 
 def _integer(field: str, text: str) -> int:
@@ -237,7 +269,7 @@ def show(folder: Path, plot: Path | None) -> int:
     Raises
     ------
     OutputError
-        Standard output is closed, or on a full disk; or the picture cannot be written.
+        A result cannot be written.
     """
     rows = read_rows(folder)
     best = max(rows, key=lambda row: row["score"])
@@ -248,6 +280,11 @@ def show(folder: Path, plot: Path | None) -> int:
     lines = [f"model_path={folder}", f"steps={rows[-1]['step']}", f"best_step={best['step']}"]
     lines += [f"{name}={best[name]:.6g}" for name in best if name not in ("step", "score", "rate", "cpu_s")]
     lines.append(f"cpu_s={rows[-1]['cpu_s']:.1f}")
+    return _print(lines)
+
+
+def _print(lines: list[str]) -> int:
+    """Show the results; returns the exit status."""
     try:
         print("\n".join(lines), flush=True)
     except OSError as error:

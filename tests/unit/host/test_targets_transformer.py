@@ -82,6 +82,18 @@ def test_one_pass_gives_what_each_window_gives(target):
     np.testing.assert_allclose(target.laws(torch.from_numpy(text)).numpy(), np.exp(along), atol=1e-6)
 
 
+def test_steps_with_kept_keys_give_what_one_pass_gives(target):
+    text = torch.from_numpy(texts(3, 25))
+    whole = target.model(text)
+    logits, kept = target.model.start(3)
+    for i in range(25):
+        torch.testing.assert_close(logits, whole[:, i], atol=1e-4, rtol=1e-4)
+        logits, kept = target.model.step(text[:, i], kept)
+    torch.testing.assert_close(logits, whole[:, 25], atol=1e-4, rtol=1e-4)
+    assert kept.position == 26
+    assert kept.layers[0][0].shape == (3, 2, 4, 8)
+
+
 def test_a_wider_span_is_caught():
     """Seeded bug: a mask one position too wide makes tokens outside the stated window matter."""
     model = small()
