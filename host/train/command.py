@@ -22,7 +22,7 @@ from hw.spec.errors import SpecError, check_int
 
 from .data import load_tokens
 from .log import read_rows
-from .recipes import GRU, LOW_RANK, TARGET
+from .recipes import GRU, KL_SHARE, LOW_RANK, TARGET
 from .settings import TrainSettings
 
 DONE, ASTRAY, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -70,6 +70,7 @@ def _setting(name: str, what: str, metavar: str, recipes: Mapping[str, TrainSett
 
 _TARGETS = {"transformer": TARGET}
 _PROPOSERS = {"gru": GRU, "low-rank": LOW_RANK}
+_SHARES = f"[default: {', '.join(f'{share:g} ({kind})' for kind, share in KL_SHARE.items())}]"
 
 
 @app.command(help="Train a small causal transformer on a text.")
@@ -120,7 +121,9 @@ def proposer(
     objective: Annotated[
         str, typer.Option(help="kl, tv, nla, lk, or one after another: kl-tv, kl-nla, kl-lk")
     ] = "kl-tv",
-    kl_share: Annotated[str, typer.Option(metavar=NUMBER, help="share of the steps that minimise KL first")] = "0.3",
+    kl_share: Annotated[
+        str | None, typer.Option(metavar=NUMBER, help="share of the steps that minimise KL first " + _SHARES)
+    ] = None,
     whole: Annotated[bool, typer.Option("--whole", help="objectives see all of q, not what psi carries of it")] = False,
     k: Annotated[str, typer.Option("--K", metavar=INT, help="top-K ids in psi, up to min(V, 1024)")] = "32",
     tau: Annotated[str, typer.Option(metavar=NUMBER, help="temperature of the law, above 0")] = "1.0",
@@ -161,7 +164,7 @@ def proposer(
 
     goal = Goal(
         objective=objective,
-        kl_share=_number("kl_share", kl_share, "a number in [0, 1]"),
+        kl_share=KL_SHARE[proposer] if kl_share is None else _number("kl_share", kl_share, "a number in [0, 1]"),
         k=_integer("K", k),
         tau=_number("tau", tau, "a finite number > 0"),
         eps=eps if eps == "auto" else _number("eps", eps, "auto, or a finite number >= 0"),

@@ -43,7 +43,7 @@ class Goal:
     """
 
     objective: str = "kl-tv"
-    kl_share: float = 0.5
+    kl_share: float = 0.6
     k: int = 32
     tau: float = 1.0
     eps: float | str = "auto"

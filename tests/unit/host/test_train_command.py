@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from host.report.learning_curve import plot_learning
 from host.train.checkpoint import STATE
 from host.train.command import main
 from host.train.data import Tokens, even_pieces, load_tokens, random_pieces
@@ -102,6 +103,11 @@ def test_sigint_keeps_the_checkpoint_and_resume_goes_on(tokens, tmp_path):
     assert main(arguments("proposer", tokens, tmp_path / "p", *options, "--resume")) == 0
     assert main(arguments("proposer", tokens, tmp_path / "q", *options)) == 0
     assert (tmp_path / "p" / "model.safetensors").read_bytes() == (tmp_path / "q" / "model.safetensors").read_bytes()
+
+
+def test_picture_of_nothing(tmp_path):
+    with pytest.raises(SpecError, match=r"rows = 0 .* at least one measurement"):
+        plot_learning(tmp_path / "a.png", [])
 
 
 def test_pieces():
