@@ -7,7 +7,7 @@ from pathlib import Path
 from host.telemetry.files import whole_file
 from hw.spec.errors import SpecError
 
-from .histogram import check_plot
+from .figure import check_plot
 
 NOT_FIGURES = ("step", "loss", "rate", "cpu_s", "score")
 """Members of a row that are no held-out figure."""

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from host.models.config import GruConfig, LowRankConfig, TransformerConfig
 from host.models.extra import check_train_extra
-from host.report.histogram import check_plot
+from host.report.figure import check_plot
 from host.telemetry.files import OutputError, check_destination, whole_file
 from hw.spec.errors import SpecError, check_int
 
