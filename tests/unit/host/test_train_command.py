@@ -87,7 +87,7 @@ def test_refusals_are_one_line(more, message, tokens, tmp_path, capsys):
 
 def test_sigint_keeps_the_checkpoint_and_resume_goes_on(tokens, tmp_path):
     """Status 130, a whole checkpoint; the resumed run ends with the figures of one that was not interrupted."""
-    options = ["--target", "bigram", "--steps", "200", "--every", "4", *SMALL]
+    options = ["--target", "bigram", "--steps", "100", "--every", "4", *SMALL]
     base = [sys.executable, "-m", "host.train"]
     started = subprocess.Popen(
         [*base, *arguments("proposer", tokens, tmp_path / "p", *options)], stderr=subprocess.PIPE, text=True
