@@ -20,6 +20,7 @@ from host.telemetry.text_summary import TextTally, summarise_text
 from host.telemetry.writer import StepWriter
 from host.text.stream import TextStream
 from hw.spec.config import TsuConfig
+from hw.spec.errors import check_int
 
 CHANGING = ("position", "psi_bytes", "ce_gap_nats", "tau", "tail")
 """Fields of a row of steps.jsonl that differ from position to position."""
@@ -72,6 +73,8 @@ def run(options: LmOptions, *, listener: Listener | None = None) -> LmResult:
     model, prompt = experiment.model, experiment.prompt
     with ExitStack() as stack:
         tsu = stack.enter_context(open_run_tsu(options, None if options.has_port else options.tsu_config()))
+        check_int("vocab_size of the model", model.target.vocab_size, 1, tsu.config.vocab_max)
+        check_int("K", options.k, 1, tsu.config.k_max)
         loop = OneTextLoop(
             tsu=tsu,
             target=model.target,

@@ -94,13 +94,11 @@ class CausalLmTarget:
             return self._rows
         cache = self._cache if known else None
         self._seen = self._rows = self._cache = None  # should the pass fail, nothing is known
-        done = self._model(
-            input_ids=torch.from_numpy(contexts[:, known:].copy()), past_key_values=cache, use_cache=True
-        )
+        done = self._model(input_ids=torch.from_numpy(contexts[:, known:].copy()), cache=cache, use_cache=True)
         rows = log_rows(done.logits[:, -1].float(), self.temperature)
         if rows.shape[1] != self.vocab_size:
             raise ModelError(f"the model gives {rows.shape[1]} logits: its config says vocab_size = {self.vocab_size}")
-        self._cache = getattr(done, "past_key_values", None)
+        self._cache = getattr(done, "cache", None)
         if self._cache is not None:
             self._seen, self._rows = contexts.copy(), rows
         return rows
