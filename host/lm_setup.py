@@ -67,8 +67,8 @@ class LmOptions(RunOptions):
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check_int("tokens", self.steps, 1, TOKENS_LIMIT)
+        super().__post_init__()
         check_alpha("temperature", self.temperature)
         if self.dtype not in DTYPE_NAMES:
             raise SpecError("dtype", self.dtype, "one of " + ", ".join(DTYPE_NAMES))
