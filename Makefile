@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMP := $(VENV)/.setup-stamp
-EXTRAS := hw,sim,serial,text,train,report,dev
+EXTRAS := hw,sim,serial,text,train,lm,report,dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

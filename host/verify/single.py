@@ -18,6 +18,7 @@ is realised as ceil(a 2^53) / 2^53: an excess below 2^-53 = 1.1e-16, and none wh
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -158,25 +159,35 @@ class SingleVerifier:
 
     def __init__(self, *, p: npt.NDArray[np.float64], law: DraftLaw) -> None:
         self.law = law
-        check_target(p, law.vocab_size)
-        tokens = np.arange(law.vocab_size, dtype=np.uint32)
-        self._weights: npt.NDArray[np.uint64] = np.asarray(law.weight_of(tokens), dtype=np.uint64)
-        self._spreads: npt.NDArray[np.uint32] = np.asarray(law.spread_of(tokens), dtype=np.uint32)
+        self._p = check_target(p, law.vocab_size)
+        self._weights: npt.NDArray[np.uint64] = np.full(law.vocab_size, law.tail_weight, dtype=np.uint64)
+        self._spreads: npt.NDArray[np.uint32] = np.full(law.vocab_size, law.spread, dtype=np.uint32)
+        self._weights[law.ids], self._spreads[law.ids] = law.weights, 1
         drawable = self._weights > 0
         scale = float(law.total) * self._spreads.astype(np.float64)
         ratio = np.zeros(law.vocab_size)
         np.divide(p * scale, self._weights.astype(np.float64), out=ratio, where=drawable)
         self.accept_ratio: npt.NDArray[np.float64] = np.minimum(ratio, 1.0)
         """min(1, p/q) per token, 0 where the law never draws the token; float64 of shape (vocab_size,)."""
-        masses = np.maximum(p - law.probabilities(), 0.0)
-        if not masses.any():
-            masses = p
-        self.support: npt.NDArray[np.uint32] = np.flatnonzero(masses).astype(np.uint32)
+
+    @cached_property
+    def _masses(self) -> npt.NDArray[np.float64]:
+        """Masses of the recovered token, not normalised. They are worked out when a draft is refused."""
+        masses: npt.NDArray[np.float64] = np.maximum(self._p - self.law.probabilities(), 0.0)
+        return masses if masses.any() else self._p
+
+    @cached_property
+    def support(self) -> npt.NDArray[np.uint32]:
         """Tokens a refused draft can be replaced by, ascending; p > 0 for each of them."""
-        cumulative = np.cumsum(masses[self.support].astype(np.longdouble))
-        self.residual_cdf: npt.NDArray[np.float64] = (cumulative / cumulative[-1]).astype(np.float64)
-        """Cumulative law of the recovered token over `support`; the last entry is 1."""
-        self.residual_cdf[-1] = 1.0
+        return np.flatnonzero(self._masses).astype(np.uint32)
+
+    @cached_property
+    def residual_cdf(self) -> npt.NDArray[np.float64]:
+        """Cumulative law of the recovered token over `support`, float64; the last entry is 1."""
+        cumulative = np.cumsum(self._masses[self.support].astype(np.longdouble))
+        cdf: npt.NDArray[np.float64] = (cumulative / cumulative[-1]).astype(np.float64)
+        cdf[-1] = 1.0
+        return cdf
 
     def verify(self, draws: Draws, rng: np.random.Generator) -> Verified:
         """Verify n drafts; takes 2n uniform numbers from `rng`, so the outcome does not depend on batch splits.
@@ -202,8 +213,9 @@ class SingleVerifier:
         accepted: npt.NDArray[np.bool_] = uniforms[:, 0] < self.accept_ratio[drafts]
         refused = np.flatnonzero(~accepted)
         tokens = draws.tokens.astype(np.uint32)
-        where = np.searchsorted(self.residual_cdf, uniforms[refused, 1], side="right")
-        tokens[refused] = self.support[where]
+        if len(refused):
+            where = np.searchsorted(self.residual_cdf, uniforms[refused, 1], side="right")
+            tokens[refused] = self.support[where]
         return Verified(tokens=tokens, accepted=accepted)
 
     def check(self, draws: Draws) -> None:

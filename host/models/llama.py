@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lean forward pass of a Llama model over a static KV cache, for one text.
+
+    h <- x + O attend(rope(Q n(x)), rope(K n(x)), V n(x))      x <- h + D (silu(G n(h)) * U n(h))
+
+with n RMSNorm (Zhang and Sennrich, 2019), rope the rotary embedding (Su et al., 2021), groups of query heads that
+share keys and values (Ainslie et al., 2023) and a gated layer (Shazeer, 2020); parameters as in Touvron et al., 2023.
+The cache is one buffer of fixed size. Rolling back is free: a pass that starts at an earlier position overwrites what
+was there, and positions behind it are never looked at.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # its usual name
+from torch import Tensor
+
+from hw.spec.errors import SpecError, check_int
+
+from .errors import ModelError
+from .llama_config import LlamaConfig
+
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Number formats of weights and cache, by name."""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Weights of one layer: Q, K and V in one matrix, G and U in one matrix."""
+
+    qkv: Tensor
+    out: Tensor
+    gate_up: Tensor
+    down: Tensor
+    before_attention: Tensor
+    before_mlp: Tensor
+
+
+class LlamaModel:
+    """Weights, and a KV cache for `positions` tokens of one text.
+
+    Parameters
+    ----------
+    config : LlamaConfig
+    weights : mapping of str to Tensor
+        By their names in a Hugging Face checkpoint.
+    positions : int
+        Tokens that the cache holds, at most `config.positions`.
+    dtype : str
+        One of `DTYPES`.
+
+    Raises
+    ------
+    SpecError
+        `positions` or `dtype` is not legal.
+    ModelError
+        A weight is missing or has the wrong shape.
+    """
+
+    def __init__(
+        self, *, config: LlamaConfig, weights: Mapping[str, Tensor], positions: int, dtype: str = "float32"
+    ) -> None:
+        if dtype not in DTYPES:
+            raise SpecError("dtype", dtype, "one of " + ", ".join(DTYPES))
+        self.config = config
+        self.positions = check_int("positions", positions, 1, config.positions)
+        self.dtype = DTYPES[dtype]
+        take = _Weights(weights, self.dtype)
+        c = config
+        query, shared = c.heads * c.head_dim, c.kv_heads * c.head_dim
+        self.embedding = take("model.embed_tokens.weight", c.vocab_size, c.width)
+        self._head = self.embedding if c.tied else take("lm_head.weight", c.vocab_size, c.width)
+        self._norm = take("model.norm.weight", c.width)
+        self._layers = []
+        for number in range(c.layers):
+            layer = f"model.layers.{number}"
+            rows = (("q", query), ("k", shared), ("v", shared))
+            qkv = [take(f"{layer}.self_attn.{name}_proj.weight", size, c.width) for name, size in rows]
+            gate_up = [take(f"{layer}.mlp.{name}_proj.weight", c.inner, c.width) for name in ("gate", "up")]
+            self._layers.append(
+                _Layer(
+                    qkv=torch.cat(qkv),
+                    out=take(f"{layer}.self_attn.o_proj.weight", c.width, query),
+                    gate_up=torch.cat(gate_up),
+                    down=take(f"{layer}.mlp.down_proj.weight", c.width, c.inner),
+                    before_attention=take(f"{layer}.input_layernorm.weight", c.width),
+                    before_mlp=take(f"{layer}.post_attention_layernorm.weight", c.width),
+                )
+            )
+        self._keys, self._values = (
+            torch.zeros(c.layers, c.kv_heads, positions, c.head_dim, dtype=self.dtype) for _ in range(2)
+        )
+        self._cos, self._sin = rope_table(config, positions, self.dtype)
+
+    @torch.inference_mode()
+    def forward(self, tokens: Tensor, start: int, *, last: int | None = None) -> tuple[Tensor, Tensor]:
+        """Run new tokens behind the `start` tokens that earlier passes put into the cache.
+
+        Parameters
+        ----------
+        tokens : int64 Tensor of shape (n,), n >= 1
+            Ids below V; they are not checked.
+        start : int
+            Position of the first of them, in [0, positions - n].
+        last : int or None
+            Positions at the end for which logits are wanted; None: all n.
+
+        Returns
+        -------
+        logits : float32 Tensor of shape (last, vocab_size)
+            Of the token after each of these positions.
+        hidden : Tensor of shape (n, width), of the model's dtype
+            What the output weights are multiplied by, behind the last norm.
+
+        Raises
+        ------
+        SpecError
+            The tokens do not fit the cache.
+        """
+        count = len(tokens)
+        check_int("len(tokens)", count, 1, self.positions)
+        check_int("start", start, 0, self.positions - count)
+        last = count if last is None else check_int("last", last, 0, count)
+        cos, sin = self._cos[start : start + count], self._sin[start : start + count]
+        mask = causal_mask(count, start, self.dtype) if count > 1 else None
+        x = F.embedding(tokens, self.embedding)
+        for number, layer in enumerate(self._layers):
+            x = x + self._attend(number, self._normed(x, layer.before_attention), start, cos, sin, mask)
+            gate, up = F.linear(self._normed(x, layer.before_mlp), layer.gate_up).chunk(2, dim=-1)
+            x = x + F.linear(F.silu(gate).mul_(up), layer.down)
+        hidden = self._normed(x, self._norm)
+        return F.linear(hidden[count - last :], self._head).float(), hidden
+
+    def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.rms_norm(x, (self.config.width,), weight, self.config.norm_eps)
+
+    def _attend(self, number: int, x: Tensor, start: int, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention of one layer; x of shape (n, width). Keys and values of the n positions go to the cache."""
+        c, layer, count = self.config, self._layers[number], len(x)
+        heads = F.linear(x, layer.qkv).view(count, c.heads + 2 * c.kv_heads, c.head_dim).transpose(0, 1)
+        turned = rotate(heads[: c.heads + c.kv_heads], cos, sin)
+        keys, values = self._keys[number], self._values[number]
+        end = start + count
+        keys[:, start:end] = turned[c.heads :]
+        values[:, start:end] = heads[c.heads + c.kv_heads :]
+        # the query heads that share keys lie next to each other: (kv_heads, group * n, head_dim)
+        query = turned[: c.heads].reshape(c.kv_heads, -1, c.head_dim) * c.head_dim**-0.5
+        scores = query @ keys[:, :end].transpose(1, 2)
+        if mask is not None:
+            scores = (scores.view(c.kv_heads, -1, count, end) + mask).view(c.kv_heads, -1, end)
+        mixed = torch.softmax(scores, dim=-1, dtype=torch.float32).to(self.dtype) @ values[:, :end]
+        return F.linear(mixed.view(c.heads, count, c.head_dim).transpose(0, 1).reshape(count, -1), layer.out)
+
+
+class _Weights:
+    """Takes weights by name, checked and in one number format."""
+
+    def __init__(self, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+        self._weights, self._dtype = weights, dtype
+
+    def __call__(self, name: str, *shape: int) -> Tensor:
+        if name not in self._weights:
+            raise ModelError(f"weight {name} is missing from the checkpoint")
+        weight = self._weights[name]
+        if tuple(weight.shape) != shape:
+            raise ModelError(f"weight {name} has shape {tuple(weight.shape)}: config.json gives {shape}")
+        return weight.detach().to(self._dtype).contiguous()
+
+
+def rope_table(config: LlamaConfig, positions: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of t theta^(-2 i / head_dim) for position t and pair i, each (positions, head_dim).
+
+    Each row holds the head_dim / 2 pairs twice, with the sines of the first half negated: see `rotate`.
+    """
+    exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
+    frequencies = 1.0 / config.rope_theta**exponents
+    angles = torch.outer(torch.arange(positions, dtype=torch.float32), frequencies)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([cos, cos], dim=-1).to(dtype), torch.cat([-sin, sin], dim=-1).to(dtype)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn entry pairs (i, i + head_dim / 2) by the position's angles; x of shape (heads, n, head_dim)."""
+    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin
+
+
+def causal_mask(count: int, start: int, dtype: torch.dtype) -> Tensor:
+    """(count, start + count): 0 where a new position may look, -inf behind it."""
+    mask = torch.full((count, start + count), float("-inf"), dtype=dtype)
+    return mask.triu_(start + 1)

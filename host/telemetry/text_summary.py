@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts of a run over one text, and the summary that summary.json and the command line show."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from host import stats
+from host.decode.one_text import TextStep
+from host.psi.wire import psi_bytes
+from host.soundness import FAMILY_ALPHA, POWER
+from host.text_soundness import TextAssessment
+
+from .summary import CONFIDENCE, SUMMARY_SCHEMA_VERSION, Summary, ratio
+
+PARTS = ("proposer", "target", "law", "tsu", "verifier")
+"""What the time of a step goes to, as `TextStep` names it."""
+
+TEXT_PRINTED = (
+    "backend", "noise", "lanes", "weights", "spec_id", "seed", "target", "dtype", "temperature", "proposer",
+    "vocab_size", "prompt_tokens", "tokens", "ended", "complete", "accept_rate", "accept_low", "accept_high", "overlap",
+    "psi_bytes_mean", "target_passes", "tokens_per_pass", "tokens_per_s",
+    *(f"{part}_ms" for part in PARTS), "detectable_bias", "sound",
+)  # fmt: skip
+"""Values of the summary that the command line prints."""
+
+
+@dataclass
+class TextTally:
+    """Counts and seconds of a run over one text; memory does not grow with its length."""
+
+    steps: int = 0
+    accepted: int = 0
+    overlap: float = 0.0
+    psi_bytes: int = 0
+    elapsed_s: float = 0.0
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+    assessment: TextAssessment = field(default_factory=TextAssessment)
+
+    def add(self, step: TextStep) -> None:
+        """Count one position."""
+        self.steps += 1
+        self.accepted += step.verified.accepted_count
+        self.overlap += self.assessment.add(step)
+        self.psi_bytes += psi_bytes(step.psi)
+        for part in PARTS:
+            self.seconds[part] += getattr(step, f"{part}_s")
+
+
+def summarise_text(tally: TextTally, *, complete: bool, passes: int | None, facts: dict[str, Any]) -> Summary:
+    """Test the counts and collect every figure of the run.
+
+    Parameters
+    ----------
+    tally : TextTally
+    complete : bool
+        Whether the text has all the tokens asked for, or came to its own end.
+    passes : int or None
+        Passes of the target; None where it does not count them.
+    facts : dict
+        What identifies the run.
+    """
+    soundness = tally.assessment.finish(tally.steps)
+    low, high = stats.binomial_interval(tally.accepted, tally.steps, CONFIDENCE)
+    values: dict[str, Any] = {
+        "schema_version": SUMMARY_SCHEMA_VERSION,
+        "complete": complete,
+        "sound": soundness.sound,
+        **facts,
+        "tokens": tally.steps,
+        "accepted": tally.accepted,
+        "accept_rate": ratio(tally.accepted, tally.steps),
+        "accept_low": low,
+        "accept_high": high,
+        "accept_confidence": CONFIDENCE,
+        "overlap": ratio(tally.overlap, tally.steps),
+        "psi_bytes_mean": ratio(tally.psi_bytes, tally.steps),
+        "target_passes": passes,
+        "tokens_per_pass": None if passes is None else ratio(tally.steps, passes),
+        "tokens_per_s": ratio(tally.steps, tally.elapsed_s),
+        "elapsed_s": tally.elapsed_s,
+        **{f"{part}_ms": ratio(1e3 * tally.seconds[part], tally.steps) for part in PARTS},
+        "family_alpha": FAMILY_ALPHA,
+        "detectable_bias": soundness.detectable_tv,
+        "detectable_power": POWER,
+        "tests": {
+            test.name: {"stat": test.stat, "p_value": test.p_value, "passed": test.passed} for test in soundness.tests
+        },
+    }
+    return Summary(values=values, soundness=soundness, printed=TEXT_PRINTED)

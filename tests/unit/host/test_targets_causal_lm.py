@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Language models as targets: their law, prefixes that are reused, the text they give, and what they refuse."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from host import stats
+from host.decode.one_text import OneTextLoop
+from host.golden.exact import draft_law
+from host.models.errors import ModelError
+from host.models.llama_folder import load_llama
+from host.propose.base import ProposerState, Stateless
+from host.propose.own import OwnProposer
+from host.psi.craft import craft_psi
+from host.targets.ahead import AheadTarget
+from host.targets.base import Contexts, Target
+from host.targets.causal_lm import CausalLmTarget
+from host.targets.language_model import find_model, load_model
+from host.targets.llama import LlamaTarget
+from host.text.hf import HfTokenizer
+from host.text.stream import TextStream
+from host.text_soundness import TextAssessment, freedman_p_value
+from host.tsu.model import ModelTsu
+from host.verify.single import SingleVerifier
+from hw.spec.config import TsuConfig
+from hw.spec.errors import SpecError
+from tests.reference.tiny_lm import END, TEXT, VOCAB, write_gpt2, write_llama
+
+CONFIG = TsuConfig(k_max=64)
+RNG = np.random.default_rng(5)
+CONTEXT = RNG.integers(0, VOCAB, 30)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_gpt2(tmp_path_factory.mktemp("gpt2"))
+
+
+def lean(folder: Path, temperature: float = 1.0, positions: int = 64) -> LlamaTarget:
+    return LlamaTarget(model=load_llama(folder=folder, positions=positions), temperature=temperature)
+
+
+MAKERS: dict[str, Callable[[Path, float], Target]] = {
+    "lean": lambda folder, temperature: lean(folder, temperature),
+    "transformers": lambda folder, temperature: CausalLmTarget.from_folder(folder, temperature=temperature),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 2.5])
+def test_rows_are_the_softmax_of_the_logits(folder: Path, name: str, temperature: float) -> None:
+    """Against logits of transformers over the whole context, in float64; rows sum to 1 within 1e-12."""
+    from transformers import AutoModelForCausalLM
+
+    contexts = RNG.integers(0, VOCAB, (3, 17))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        logits = model(input_ids=torch.from_numpy(contexts)).logits[:, -1].double().numpy()
+    wanted = logits / temperature
+    wanted -= np.log(np.exp(wanted - wanted.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True)) + wanted.max(
+        axis=1, keepdims=True
+    )
+    rows = MAKERS[name](folder, temperature).logprobs(contexts)
+    assert (rows.shape, rows.dtype) == ((3, VOCAB), np.float64)
+    assert np.abs(rows - wanted).max() <= 1e-4 / temperature
+    assert np.abs(np.exp(rows).sum(axis=1) - 1).max() <= 1e-12
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_answers_do_not_depend_on_what_was_asked_before(folder: Path, name: str) -> None:
+    """Contexts that grow, shrink, branch and repeat, one at a time and in batches."""
+    target = MAKERS[name](folder, 1.0)
+    branch = np.concatenate([CONTEXT[:12], [7, 8, 9]])
+    for context in (CONTEXT[:5], CONTEXT[:6], CONTEXT[:20], CONTEXT[:20], CONTEXT[:9], branch, branch[:14], CONTEXT):
+        fresh = MAKERS[name](folder, 1.0).logprobs(context[None])
+        assert np.allclose(target.logprobs(context[None]), fresh, atol=2e-5)
+    batch = np.stack([CONTEXT[:15], branch, CONTEXT[3:18]])
+    rows = target.logprobs(batch)
+    for row, context in zip(rows, batch, strict=True):
+        assert np.allclose(row, MAKERS[name](folder, 1.0).logprobs(context[None])[0], atol=2e-5)
+    assert target.logprobs(batch[:0]).shape == (0, VOCAB)
+
+
+def test_a_text_that_grows_costs_one_token_a_step(folder: Path) -> None:
+    target = lean(folder)
+    target.logprobs(CONTEXT[None, :20])
+    assert (target.passes, target.computed) == (1, 20)
+    target.logprobs(CONTEXT[None, :20])
+    assert (target.passes, target.computed) == (1, 20)
+    target.logprobs(CONTEXT[None, :21])
+    assert (target.passes, target.computed) == (2, 21)
+
+
+def test_looking_ahead_saves_the_pass_of_an_accepted_draft(folder: Path) -> None:
+    target = lean(folder)
+    assert isinstance(target, AheadTarget)
+    fresh = lean(folder)
+    first = target.logprobs_ahead(CONTEXT[None, :10], CONTEXT[10:11])
+    assert np.allclose(first, fresh.logprobs(CONTEXT[None, :10]), atol=2e-5)
+    assert target.passes == 1
+    accepted = target.logprobs_ahead(CONTEXT[None, :11], CONTEXT[11:12])
+    assert np.allclose(accepted, fresh.logprobs(CONTEXT[None, :11]), atol=2e-5)
+    assert target.passes == 1
+    refused = np.concatenate([CONTEXT[:10], [(CONTEXT[10] + 1) % VOCAB]])[None]
+    assert np.allclose(target.logprobs(refused), lean(folder).logprobs(refused), atol=2e-5)
+    assert target.passes == 2
+    with pytest.raises(SpecError, match=r"drafts\.shape = \(2,\)"):
+        target.logprobs_ahead(CONTEXT[None, :11], CONTEXT[:2])
+
+
+def test_a_long_context_goes_through_in_chunks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = lean(folder).logprobs_ahead(CONTEXT[None], CONTEXT[:1])
+    monkeypatch.setattr("host.targets.llama.CHUNK_TOKENS", 7)
+    target = lean(folder)
+    assert np.allclose(target.logprobs_ahead(CONTEXT[None], CONTEXT[:1]), whole, atol=2e-5)
+    assert target.passes == 5
+    monkeypatch.setattr("host.targets.llama.CHUNK_TOKENS", 30)  # the last context's row and the next in two passes
+    target = lean(folder)
+    assert np.allclose(target.logprobs_ahead(CONTEXT[None], CONTEXT[:1]), whole, atol=2e-5)
+    assert target.logprobs(np.append(CONTEXT, CONTEXT[0])[None]).shape == (1, VOCAB)
+    assert target.passes == 2
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_bad_contexts_are_refused(folder: Path, name: str) -> None:
+    target = MAKERS[name](folder, 1.0)
+    for context in (np.empty((1, 0), dtype=np.int64), np.zeros((1, 513), dtype=np.int64)):
+        with pytest.raises(SpecError, match="length of contexts"):
+            target.logprobs(context)
+    with pytest.raises(SpecError, match=f"contexts = {VOCAB}"):
+        target.logprobs(np.array([[VOCAB]]))
+    for temperature in (0.0, float("inf"), float("nan")):
+        with pytest.raises(SpecError, match="temperature"):
+            MAKERS[name](folder, temperature)
+
+
+def test_models_of_another_kind_go_through_transformers(gpt2: Path) -> None:
+    """The cache of a text that grows gives what a fresh computation gives."""
+    model = load_model(find_model(str(gpt2)), positions=20)
+    assert (model.facts["pass"], model.facts["model_type"], model.positions) == ("transformers", "gpt2", 64)
+    assert model.end_ids == {END}
+    for length in (4, 5, 6, 12, 3):
+        fresh = CausalLmTarget.from_folder(gpt2).logprobs(CONTEXT[None, :length])
+        assert np.allclose(model.target.logprobs(CONTEXT[None, :length]), fresh, atol=2e-5)
+
+
+def test_a_llama_goes_through_the_lean_pass(folder: Path) -> None:
+    model = load_model(find_model(str(folder)), positions=20, dtype="bfloat16", temperature=0.7)
+    assert isinstance(model.target, LlamaTarget)
+    assert (model.facts["pass"], model.facts["dtype"], model.positions) == ("lean", "bfloat16", 20)
+    assert np.abs(np.exp(model.target.logprobs(CONTEXT[None, :9])).sum() - 1) <= 1e-12
+
+
+def test_models_that_cannot_be_had(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(ModelError, match="neither smollm2 nor a folder"):
+        find_model(str(tmp_path / "none"))
+    with pytest.raises(ModelError, match="is no folder"):
+        CausalLmTarget.from_folder(tmp_path / "none")
+    with pytest.raises(ModelError, match="cannot be loaded by transformers"):
+        CausalLmTarget.from_folder(tmp_path)
+    with pytest.raises(ValueError, match=r"tokenizer = .* cannot be read"):
+        find_model(str(tmp_path))
+    with pytest.raises(SpecError, match="dtype = 'int4'"):
+        CausalLmTarget.from_folder(folder, dtype="int4")
+    with pytest.raises(SpecError, match="dtype = 'int4'"):
+        load_model(find_model(str(folder)), positions=4, dtype="int4")
+
+
+# --- the law of what is emitted -----------------------------------------------------------------------------------
+
+DRAWS = 100_000
+ALPHA = 1e-6
+"""Of each test: an unbiased sampler fails one of the three about once in 330,000 seeds."""
+
+
+@pytest.mark.parametrize("length", [1, 6, 20])
+def test_emitted_tokens_follow_the_model(folder: Path, length: int) -> None:
+    """10^5 tokens at fixed contexts against exp(logprobs); one that recovers from p in place of (p - q)+ fails.
+
+    The psi is that of the model's law mixed with the one behind another context.
+    """
+    target = lean(folder, 0.8)
+    context = CONTEXT[None, :length]
+    p = np.exp(target.logprobs(context)[0])
+    psi = craft_psi(0.6 * p + 0.4 * np.exp(target.logprobs(context[:, ::-1] // 2)[0]), 16)
+    with ModelTsu(config=CONFIG, seed=length, mode="exp2") as tsu:
+        draws = tsu.sample(psi, DRAWS)
+    verifier = SingleVerifier(p=p, law=draft_law(psi, CONFIG, "exp2"))
+    verified = verifier.verify(draws, np.random.default_rng(length))
+    counts = np.bincount(verified.tokens, minlength=VOCAB)
+    assert stats.pooled_chi2(counts, p).p_value >= ALPHA
+    biased = np.where(verified.accepted, draws.tokens, np.random.default_rng(9).choice(VOCAB, DRAWS, p=p))
+    assert stats.pooled_chi2(np.bincount(biased, minlength=VOCAB), p).p_value < ALPHA
+
+
+class Lagging:
+    """Proposes what the target said one position before."""
+
+    order = None
+    vocab_size = VOCAB
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def start(self, batch: int) -> ProposerState:
+        return Stateless()
+
+    def emit(self, state: ProposerState, contexts: Contexts) -> list:
+        return [craft_psi(np.exp(self._target.logprobs(contexts[:, :-1])[0]), 16)]
+
+
+def loop(folder: Path, *, ahead: bool = True, seed: int = 1, own: bool = False) -> OneTextLoop:
+    target = lean(folder, positions=512)
+    return OneTextLoop(
+        tsu=ModelTsu(config=CONFIG, seed=seed, mode="exp2"),
+        target=target if ahead else Plain(target),
+        proposer=OwnProposer(target=target, k=16) if own else Lagging(lean(folder, positions=512)),
+        begin=CONTEXT[:4],
+        mode="exp2",
+        rng=np.random.default_rng(seed),
+        end=400,
+    )
+
+
+class Plain:
+    """A target that does not look ahead."""
+
+    order = None
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.vocab_size = target.vocab_size
+
+    def logprobs(self, contexts: Contexts) -> np.ndarray:
+        return self._target.logprobs(contexts)
+
+
+def test_looking_ahead_changes_no_token(folder: Path) -> None:
+    texts = []
+    for ahead in (True, False):
+        it = loop(folder, ahead=ahead)
+        steps = [it.step() for _ in range(200)]
+        texts.append(it.tokens.tolist())
+        assert [step.position for step in steps] == list(range(4, 204))
+        assert [step.token for step in steps] == texts[-1][4:]
+    assert texts[0] == texts[1]
+
+
+def test_a_text_is_sound_and_a_careless_one_is_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests of a single text, on 300 tokens; a verifier that accepts everything emits the draft law."""
+    it, assessment = loop(folder), TextAssessment()
+    for _ in range(300):
+        assessment.add(it.step())
+    assert assessment.finish(300).sound
+    monkeypatch.setattr(SingleVerifier, "decide", lambda self, draws, uniforms: _all_accepted(draws))
+    it, careless = loop(folder), TextAssessment()
+    for _ in range(300):
+        careless.add(it.step())
+    assert {"emitted", "accepted"} <= set(careless.finish(300).failed)
+
+
+def _all_accepted(draws):  # type: ignore[no-untyped-def]
+    from host.verify.single import Verified
+
+    return Verified(tokens=draws.tokens, accepted=np.ones(len(draws), dtype=np.bool_))
+
+
+def test_freedman_bounds_the_tail_of_a_binomial() -> None:
+    """Above the exact two-sided tail of 400 Bernoullis, for means from rare to frequent."""
+    for p in (0.02, 0.3, 0.9):
+        for count in range(0, 401, 7):
+            exact = stats.binomial_p_value(count, 400, p)
+            assert freedman_p_value(count - 400 * p, 400 * p * (1 - p)) >= exact / 2 - 1e-15
+    assert freedman_p_value(0.0, 0.0) == 1.0
+
+
+def test_the_target_as_its_own_proposer_is_accepted_as_far_as_psi_goes(folder: Path) -> None:
+    it, assessment = loop(folder, own=True), TextAssessment()
+    steps = [it.step() for _ in range(150)]
+    overlaps = [assessment.add(step) for step in steps]
+    assert np.mean(overlaps) > 0.6
+    assert assessment.finish(150).sound
+
+
+# --- text ---------------------------------------------------------------------------------------------------------
+
+
+def test_streamed_text_is_the_whole_text_in_whole_characters(folder: Path) -> None:
+    """Characters of one to four bytes, cut by tokens; nothing that comes has a half character in it."""
+    tokenizer = HfTokenizer(path=folder / "tokenizer.json")
+    text = "Ünïcödé: 日本語 and 🙂🙃, naïve “quotes”.\n\nThe end"
+    for prompt in ("", "日本", "In the "):
+        before = tokenizer.encode(prompt).tolist()
+        stream = TextStream(tokenizer.decode, before)
+        parts = [stream.push(token) for token in tokenizer.encode(text).tolist()]
+        assert stream.finish() == ""
+        assert "".join(parts) == text
+        assert not any("\ufffd" in part for part in parts)
+        assert sum(part == "" for part in parts) > 5  # some tokens complete nothing
+
+
+def test_bytes_that_are_no_text_come_at_the_end(folder: Path) -> None:
+    tokenizer = HfTokenizer(path=folder / "tokenizer.json")
+    ids = tokenizer.encode("ab🙂").tolist()[:-1]
+    stream = TextStream(tokenizer.decode)
+    assert "".join(stream.push(token) for token in ids) == "ab"
+    assert stream.finish() == "\ufffd"
+    assert stream.finish() == ""
+
+
+def test_tokenizer_files(folder: Path, tmp_path: Path) -> None:
+    tokenizer = HfTokenizer(path=folder / "tokenizer.json")
+    assert tokenizer.vocab_size == VOCAB
+    assert tokenizer.decode(tokenizer.encode(TEXT)) == TEXT
+    assert tokenizer.encode("<end>").tolist() == [END]
+    assert tokenizer.decode([END, VOCAB + 5]) == "<end>"
+    with pytest.raises(SpecError, match="lone surrogate"):
+        tokenizer.encode("\ud800")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match="is malformed"):
+        HfTokenizer(path=tmp_path / "tokenizer.json")
