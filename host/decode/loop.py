@@ -23,7 +23,7 @@ from host.tsu.base import Draws, Tsu
 from host.verify.single import SingleVerifier, Verified
 from hw.spec.errors import SpecError
 
-from .texts import Texts
+from .texts import Texts, started
 
 KEPT_BYTES = 1 << 30
 """Memory for what is known of contexts."""
@@ -126,7 +126,7 @@ class DraftLoop:
         orders = (target.order, proposer.order)
         self._order = None if None in orders else max(order for order in orders if order is not None)
         self.texts = Texts(begin=texts, vocab_size=target.vocab_size, order=self._order)
-        self._state = proposer.start(len(self.texts))
+        self._state = started(proposer, texts)
         self._room = max(1, kept_bytes // (_BYTES_PER_TOKEN * target.vocab_size))
         self._kept: OrderedDict[tuple[int, ...], ContextLaw] = OrderedDict()
         self._ended = False

@@ -23,7 +23,7 @@ from host.tsu.base import Draws, Tsu
 from host.verify.single import SingleVerifier, Verified
 from hw.spec.errors import SpecError
 
-from .texts import Texts
+from .texts import Texts, started
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,7 +103,7 @@ class OneTextLoop:
         self._mode, self._rng, self._end = mode, rng, end
         self._ahead = target if isinstance(target, AheadTarget) else None
         self._texts = Texts(begin=begin[None], vocab_size=target.vocab_size, order=None)
-        self._state = proposer.start(1)
+        self._state = started(proposer, begin[None])
 
     @property
     def tokens(self) -> npt.NDArray[np.int64]:

@@ -4,11 +4,21 @@
 import numpy as np
 import numpy.typing as npt
 
+from host.propose.base import Proposer, ProposerState
 from host.targets.base import Contexts, check_contexts
 from hw.spec.errors import check_int
 
 _KEY_BITS = 62
 """Contexts whose tokens fit so many bits are compared as one integer."""
+
+
+def started(proposer: Proposer, begin: npt.ArrayLike) -> ProposerState:
+    """The state of a proposer that has seen how the texts begin, token by token; `begin` has shape (batch, length)."""
+    tokens = check_contexts(begin, proposer.vocab_size)
+    state = proposer.start(len(tokens))
+    for column in tokens.T:
+        state.advance(column)
+    return state
 
 
 class Texts:

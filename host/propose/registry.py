@@ -9,12 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from host.models.config import kind_of
+from host.models.extra import check_train_extra
 from host.targets.language_model import LanguageModel
 from host.targets.ngram import NgramTarget
 from host.text.corpus import read_corpus
+from host.text.tokenizer import load_tokenizer
+from host.text.tokens import MODEL_TOKENIZER
 from hw.spec.errors import SpecError
 
 from .base import Proposer
+from .gru import GruProposer
+from .low_rank import LowRankProposer
 from .own import OwnProposer
 from .table import TableProposer
 
@@ -89,11 +95,45 @@ PROPOSERS: dict[str, Entry] = {
 }
 """Every proposer, by name."""
 
+DESCRIPTION = "model.json"
+"""Marks the folder of a trained model."""
+
+TRAINED_KINDS: dict[str, type[GruProposer] | type[LowRankProposer]] = {"gru": GruProposer, "low-rank": LowRankProposer}
+"""Proposers by the kind of model that they are made of."""
+
+
+def is_trained(name: str) -> bool:
+    """Whether `name` is the folder of a proposer that `python -m host.train proposer` left."""
+    return name not in PROPOSERS and (Path(name) / DESCRIPTION).is_file()
+
+
+def _trained(folder: Path, request: Request) -> tuple[Proposer, dict[str, Any]]:
+    """The proposer of a folder."""
+    from host.models.store import load_model  # torch: only where it is used
+
+    _, config = load_model(folder)
+    kind = kind_of(config)
+    if kind not in TRAINED_KINDS:
+        raise SpecError("proposer", str(folder), "the folder of a proposer: " + ", ".join(TRAINED_KINDS))
+    proposer = TRAINED_KINDS[kind].load(folder, k=request.k, tau=request.tau, eps=request.eps)
+    if proposer.vocab_size != request.model.target.vocab_size:
+        legal = f"{request.model.target.vocab_size}, the target's"
+        raise SpecError("vocab_size of the proposer", proposer.vocab_size, legal)
+    beside = folder / MODEL_TOKENIZER
+    if beside.is_file() and load_tokenizer(beside).digest != request.model.tokenizer.digest:
+        raise SpecError("proposer", str(folder), "one that was trained on tokens of the target's tokenizer")
+    return proposer, {"kind": kind, "folder": folder.resolve().name}
+
 
 def check_proposer(name: str, corpus: object) -> None:
     """Raise `SpecError` for an unknown proposer, one without the corpus that it needs, or a corpus without use."""
+    if is_trained(name):
+        if corpus is not None:
+            raise SpecError("corpus", str(corpus), "none with a trained proposer, which counts no text")
+        check_train_extra("proposer", name)
+        return
     if name not in PROPOSERS:
-        raise SpecError("proposer", name, "one of " + ", ".join(PROPOSERS))
+        raise SpecError("proposer", name, "one of " + ", ".join(PROPOSERS) + ", or the folder of a trained proposer")
     if PROPOSERS[name].needs_corpus and corpus is None:
         raise SpecError("corpus", None, f"a text file, for proposer {name}")
     if not PROPOSERS[name].needs_corpus and corpus is not None:
@@ -109,5 +149,8 @@ def make_proposer(name: str, request: Request) -> tuple[Proposer, dict[str, Any]
         The name, the request or the corpus is not legal.
     """
     check_proposer(name, request.corpus)
+    if is_trained(name):
+        proposer, facts = _trained(Path(name), request)
+        return proposer, {"name": "trained", **facts}
     proposer, facts = PROPOSERS[name].make(request)
     return proposer, {"name": name, **facts}

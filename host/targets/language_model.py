@@ -9,12 +9,20 @@ from typing import Any
 from host.models.errors import ModelError, require_packages
 from host.models.llama_config import LlamaConfig, read_config
 from host.text.hf import HfTokenizer
+from host.text.tokenizer import Codec, load_tokenizer
+from host.text.tokens import MODEL_TOKENIZER
 from hw.spec.errors import SpecError, check_int
 
 from .base import Target
 
 SMOLLM2 = "smollm2"
 """Name of the model that comes in a package; any other is a folder."""
+
+TRAINED = "model.json"
+"""Marks the folder of a model that `python -m host.train target` left."""
+
+ENDLESS = 1 << 30
+"""Longest context of a target that looks at its last tokens only."""
 
 DTYPE_NAMES = ("float32", "bfloat16")
 """Number formats of weights, by name."""
@@ -28,7 +36,7 @@ class LanguageModel:
     ----------
     target : Target
         Its contexts have at least one token.
-    tokenizer : HfTokenizer
+    tokenizer : Codec
     end_ids : frozenset of int
         Tokens that end a text.
     positions : int
@@ -38,7 +46,7 @@ class LanguageModel:
     """
 
     target: Target
-    tokenizer: HfTokenizer
+    tokenizer: Codec
     end_ids: frozenset[int]
     positions: int
     facts: dict[str, Any]
@@ -55,13 +63,13 @@ class ModelFolder:
     folder : Path
     config : dict
         Content of config.json.
-    tokenizer : HfTokenizer
+    tokenizer : Codec
     """
 
     name: str
     folder: Path
     config: dict[str, Any]
-    tokenizer: HfTokenizer
+    tokenizer: Codec
 
 
 def find_model(name: str) -> ModelFolder:
@@ -70,7 +78,8 @@ def find_model(name: str) -> ModelFolder:
     Parameters
     ----------
     name : str
-        "smollm2", or a Hugging Face folder with config.json, safetensors and tokenizer.json.
+        "smollm2"; a Hugging Face folder with config.json, safetensors and tokenizer.json; or a folder of
+        `python -m host.train target` whose tokens had their tokenizer beside them.
 
     Raises
     ------
@@ -86,6 +95,9 @@ def find_model(name: str) -> ModelFolder:
         folder = Path(name)
         if not folder.is_dir():
             raise ModelError(f"target = {name!r} is neither {SMOLLM2} nor a folder")
+    if (folder / TRAINED).is_file():
+        tokenizer: Codec = load_tokenizer(folder / MODEL_TOKENIZER)
+        return ModelFolder(name=folder.resolve().name, folder=folder, config={}, tokenizer=tokenizer)
     tokenizer = HfTokenizer(path=folder / "tokenizer.json")
     shown = name if name == SMOLLM2 else folder.resolve().name
     return ModelFolder(name=shown, folder=folder, config=read_config(folder), tokenizer=tokenizer)
@@ -117,14 +129,18 @@ def load_model(
         raise SpecError("dtype", dtype, "one of " + ", ".join(DTYPE_NAMES))
     check_int("positions", positions, 1, 1 << 30)
     folder, tokenizer = found.folder, found.tokenizer
-    lean = is_lean(found.config)
-    target, limit = _lean(folder, positions, temperature, dtype) if lean else _generic(folder, temperature, dtype)
+    trained = (folder / TRAINED).is_file()
+    lean = not trained and is_lean(found.config)
+    if trained:
+        target, limit = _trained(folder, temperature, dtype)
+    else:
+        target, limit = _lean(folder, positions, temperature, dtype) if lean else _generic(folder, temperature, dtype)
     if tokenizer.vocab_size > target.vocab_size:
         raise SpecError("vocab_size of the tokenizer", tokenizer.vocab_size, f"at most the model's {target.vocab_size}")
     facts = {
         "name": found.name,
-        "model_type": found.config.get("model_type"),
-        "pass": "lean" if lean else "transformers",
+        "model_type": "trained" if trained else found.config.get("model_type"),
+        "pass": "trained" if trained else "lean" if lean else "transformers",
         "dtype": dtype,
         "temperature": temperature,
         "vocab_size": target.vocab_size,
@@ -142,6 +158,16 @@ def is_lean(config: dict[str, Any]) -> bool:
     except ModelError:
         return False
     return True
+
+
+def _trained(folder: Path, temperature: float, dtype: str) -> tuple[Target, int]:
+    from .transformer import TransformerTarget
+
+    if temperature != 1.0:
+        raise SpecError("temperature", temperature, "1, for a target of host.train")
+    if dtype != "float32":
+        raise SpecError("dtype", dtype, "float32, for a target of host.train")
+    return TransformerTarget.load(folder), ENDLESS
 
 
 def _lean(folder: Path, positions: int, temperature: float, dtype: str) -> tuple[Target, int]:

@@ -19,7 +19,7 @@ TokenIds = npt.NDArray[np.int64]
 """Token ids of shape (length,)."""
 
 
-class Tokenizer(Protocol):
+class Codec(Protocol):
     """Turns text into token ids and back."""
 
     @property
@@ -29,7 +29,7 @@ class Tokenizer(Protocol):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of `content`, in hexadecimal: equal digests give equal ids."""
+        """SHA-256, in hexadecimal: equal digests give equal ids."""
         ...
 
     def encode(self, text: str) -> TokenIds:
@@ -39,6 +39,10 @@ class Tokenizer(Protocol):
     def decode(self, ids: npt.ArrayLike) -> str:
         """The text of token ids of shape (length,). `SpecError` where one is not in [0, V - 1]."""
         ...
+
+
+class Tokenizer(Codec, Protocol):
+    """A codec that `save_tokenizer` can write; its digest is that of `content`."""
 
     def content(self) -> dict[str, Any]:
         """All that the tokenizer is, as values of JSON; `load_tokenizer` reads it from a file."""

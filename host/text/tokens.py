@@ -19,6 +19,24 @@ from .tokenizer import save_tokenizer
 TOKENIZER_SUFFIX = ".tokenizer.json"
 """Ends the name of the tokenizer's file, beside the tokens."""
 
+MODEL_TOKENIZER = "text.tokenizer.json"
+"""Name of the tokenizer's file in the folder of a model that was trained on these tokens."""
+
+
+def keep_tokenizer(tokens: Path, folder: Path) -> None:
+    """Copy the tokenizer beside a file of tokens, where there is one, into the folder of a model.
+
+    Raises
+    ------
+    OutputError
+        The copy cannot be written.
+    """
+    beside = tokens.with_suffix(TOKENIZER_SUFFIX)
+    if beside.is_file():
+        with whole_file(folder / MODEL_TOKENIZER) as file:
+            file.write(beside.read_bytes())
+
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 HELP = """Cut a text file into a training and a held-out part, and write their tokens and the tokenizer.

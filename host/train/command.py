@@ -18,6 +18,7 @@ from host.models.config import GruConfig, LowRankConfig, TransformerConfig
 from host.models.extra import check_train_extra
 from host.report.figure import check_plot
 from host.telemetry.files import OutputError, check_destination, whole_file
+from host.text.tokens import keep_tokenizer
 from hw.spec.errors import SpecError, check_int
 
 from .data import load_tokens
@@ -109,6 +110,7 @@ def target(
 
     with progress_bar(settings.steps) as progress:
         train_target(config=config, tokens=text, settings=settings, folder=out, resume=resume, progress=progress)
+    keep_tokenizer(tokens, out)
     return show(out, plot)
 
 
@@ -181,6 +183,7 @@ def proposer(
             resume=resume,
             progress=progress,
         )
+    keep_tokenizer(tokens, out)
     return show(out, plot)
 
 

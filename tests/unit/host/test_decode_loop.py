@@ -152,12 +152,12 @@ class Counting:
         return self.states[-1]
 
     def emit(self, state: "Counting.State", contexts: np.ndarray) -> Sequence[Psi]:
-        assert contexts.shape == (state.batch, 1 + len(state.given))
+        assert np.array_equal(contexts, np.array(state.given).T)
         return [craft_psi(np.roll([0.5, 0.1, 0.1, 0.1, 0.1, 0.1], len(state.given) + i), 2) for i in range(state.batch)]
 
 
 def test_a_stateful_proposer_sees_every_token_of_every_text() -> None:
-    """order None: the whole text, one psi a text, and `advance` with what was emitted."""
+    """order None: the whole text, one psi a text; `advance` with how the texts begin, then with what was emitted."""
     proposer = Counting()
     target = dirichlet_bigram(vocab_size=6, concentration=1.0, seed=4)
     it = loop(target, k=2, texts=np.array([[0], [0], [5]]), proposer=proposer)
@@ -167,7 +167,7 @@ def test_a_stateful_proposer_sees_every_token_of_every_text() -> None:
         assert [group.texts.tolist() for group in groups] == [[0], [1], [2]]
         assert len({group.at.psi for group in groups}) == 3
         emitted.append([int(group.verified.tokens[0]) for group in groups])
-    assert np.array_equal(np.array(proposer.states[0].given), np.array(emitted))
+    assert np.array_equal(np.array(proposer.states[0].given), np.array([[0, 0, 5], *emitted]))
     assert np.array_equal(it.texts.contexts[:, 1:], np.array(emitted).T)
 
 
