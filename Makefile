@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMP := $(VENV)/.setup-stamp
-EXTRAS := hw,sim,serial,text,lm,report,dev
+EXTRAS := hw,sim,serial,text,train,lm,report,dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -21,9 +21,9 @@ EXTRAS := hw,sim,serial,text,lm,report,dev
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(STAMP) ## make .venv/ from requirements.lock (again when the lock or pyproject.toml changes)
+setup: $(STAMP) ## make .venv/ from requirements.lock (again when the lock, pyproject.toml or Makefile changes)
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml Makefile
 	@sh .ci/check-system '$(PYTHON)' '$(firstword $(CXX))'
 	@echo "making $(VENV)/ from requirements.lock; a few minutes"
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)

@@ -9,12 +9,11 @@ import numpy.typing as npt
 
 from hw.spec.config import K_LIMIT, VOCAB_LIMIT
 from hw.spec.errors import SpecError, check_int
-from hw.spec.psi_layout import SCORE_MAX_Q, SCORE_MIN_Q, TAIL_MAX, TAIL_MIN
 
+from .quantise import MAX_SPAN_NATS, quantise_rows
 from .schema import Psi, round_binary32
 
-MAX_SPAN_NATS = 15.0
-"""Scores further below the best one are raised to this distance."""
+__all__ = ["MAX_SPAN_NATS", "SUM_TOLERANCE", "check_craft", "craft_psi"]
 
 SUM_TOLERANCE = 1e-6
 """How far the sum of p may be from 1."""
@@ -53,42 +52,8 @@ def craft_psi(
         A parameter is outside its range.
     """
     p = _distribution(p)
-    vocab_size = len(p)
-    k, tau, floor = check_craft(vocab_size=vocab_size, k=K, tau=tau, eps=eps)
-    ids = _top_ids(p, k)
-    scores = np.log(p[ids])
-    best = float(scores.max())
-    below = np.minimum(best - scores, MAX_SPAN_NATS)
-    scale = round_binary32("scale", float(below.max()) / (SCORE_MAX_Q - SCORE_MIN_Q), "a finite number >= 0")
-    distances = np.zeros(len(ids), dtype=np.int64)
-    zero_point = SCORE_MAX_Q
-    if scale > 0:
-        distances = np.minimum(np.rint(below / scale), SCORE_MAX_Q - SCORE_MIN_Q).astype(np.int64)
-        zero_point = int(min(max(SCORE_MIN_Q, round(SCORE_MAX_Q - best / scale)), SCORE_MAX_Q))
-
-    tail = 0.0
-    if len(ids) < vocab_size:
-        if floor is None:
-            outside = np.ones(vocab_size, dtype=np.bool_)
-            outside[ids] = False
-            head_weight = math.fsum(np.exp(-distances * (scale / tau)))
-            tail = math.fsum(p[outside]) / math.fsum(p[ids]) * head_weight
-        elif floor > 0:
-            log_tail = math.log(floor) + math.log(vocab_size - len(ids)) - best / tau
-            if log_tail > math.log(TAIL_MAX):
-                raise SpecError("eps", floor, f"a tail of at most {TAIL_MAX:.0f} times the weight of the best id")
-            tail = math.exp(log_tail)
-        if tail > 0:
-            tail = max(tail, TAIL_MIN)
-    return Psi(
-        ids=ids.astype(np.uint32),
-        scores_q=(SCORE_MAX_Q - distances).astype(np.int8),
-        scale=scale,
-        zero_point=zero_point,
-        tau=tau,
-        tail=tail,
-        vocab_size=vocab_size,
-    )
+    k, tau, floor = check_craft(vocab_size=len(p), k=K, tau=tau, eps=eps)
+    return quantise_rows(p[None], k=k, tau=tau, floor=floor).psi(0)
 
 
 def check_craft(*, vocab_size: int, k: int, tau: float, eps: float | str) -> tuple[int, float, float | None]:
@@ -137,13 +102,3 @@ def _floor(eps: object) -> float | None:
     if not 0 <= floor < math.inf:
         raise SpecError("eps", floor, legal)
     return floor
-
-
-def _top_ids(p: npt.NDArray[np.float64], k: int) -> npt.NDArray[np.intp]:
-    """Increasing ids of the k largest non-zero entries of p, ties broken by the lower id."""
-    threshold = np.partition(p, len(p) - k)[len(p) - k]
-    above = np.flatnonzero(p > threshold)
-    if threshold == 0:
-        return above
-    ties = np.flatnonzero(p == threshold)[: k - len(above)]
-    return np.sort(np.concatenate([above, ties]))

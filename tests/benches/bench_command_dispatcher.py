@@ -125,14 +125,14 @@ def random_commands(seed: int, count: int) -> list[list[int]]:
 @cocotb.test(timeout_time=3, timeout_unit="ms")
 @cocotb.parametrize(kind=list(_SUPPORT.STALLS))
 async def commands_reach_their_groups(dut, kind):
-    """300 random commands: each group gets the words of its commands, and the answers come in command order."""
+    """600 random commands: each group gets the words of its commands, and the answers come in command order."""
     bench = await started(dut, kind=kind)
-    commands = random_commands(7, 300)
+    commands = random_commands(7, 600)
     owners = ref_groups([command[0] for command in commands])
     assert {len(chosen) for chosen in owners} == {1, groups()}
     for command in commands:
         bench.put(command)
-    found = await bench.statuses.read(len(commands), bound=100_000)
+    found = await bench.statuses.read(len(commands), bound=200_000)
     expected = [expected_status(command, chosen) for command, chosen in zip(commands, owners, strict=True)]
     _SUPPORT.check(found, expected, "statuses")
     for number, group in enumerate(bench.groups):

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a proposer is trained for: an objective, and acceptance of the draws from its quantised psi."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from host.models.config import GruConfig, LowRankConfig
+from host.models.store import build
+from host.psi.batch import overlaps
+from host.psi.craft import check_craft
+from host.targets.base import Target
+from hw.spec.errors import SpecError
+
+from .data import Tokens
+from .loop import SCORE
+from .objectives import PLAIN, carried_law, check_objective, kl, log_softmax, name_at
+from .settings import check_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """What a proposer is trained for.
+
+    Parameters
+    ----------
+    objective : str
+        One of `host.train.objectives.OBJECTIVES`.
+    kl_share : float
+        In a schedule, the share of the steps that minimise KL, in [0, 1].
+    k, tau, eps
+        How psi are made of the proposer's distributions; see `craft_psi`.
+    whole : bool
+        Objectives see the proposer's whole distribution instead of the law that its psi carries.
+
+    Raises
+    ------
+    SpecError
+        A field is outside its range.
+    """
+
+    objective: str = "kl-tv"
+    kl_share: float = 0.6
+    k: int = 32
+    tau: float = 1.0
+    eps: float | str = "auto"
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        check_objective(self.objective)
+        check_number("kl_share", self.kl_share, low=0.0, high=1.0)
+
+    def check_vocab(self, vocab_size: int) -> None:
+        """Raise `SpecError` unless psi can be made for this many tokens."""
+        check_craft(vocab_size=vocab_size, k=self.k, tau=self.tau, eps=self.eps)
+
+    def loss(self, p: Tensor, logits: Tensor, progress: float) -> Tensor:
+        """The objective of each row at this point of the training: (..., V) and (..., V) give (...)."""
+        name = name_at(self.objective, progress=progress, kl_share=self.kl_share)
+        log_q = log_softmax(logits)
+        if name == "kl":
+            return kl(p, log_q)
+        if self.whole:
+            return PLAIN[name](p, log_q, log_q.exp())
+        _, tau, floor = check_craft(vocab_size=p.shape[-1], k=self.k, tau=self.tau, eps=self.eps)
+        return PLAIN[name](p, log_q, carried_law(log_q, k=self.k, tau=tau, floor=floor))
+
+    def accepted(self, p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Acceptance of one draft through the quantised psi of each row of q."""
+        return overlaps(p, q, self.k, self.tau, self.eps)
+
+
+def figures(acceptance: float, raw: float, divergence: float) -> dict[str, float]:
+    """The row of a measurement."""
+    return {"acceptance": acceptance, "overlap": raw, "kl": divergence, SCORE: acceptance}
+
+
+def seeded_model(config: GruConfig | LowRankConfig, seed: int) -> nn.Module:
+    """A new model whose numbers follow from the seed; torch's own generator stays where it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(config)
+
+
+def check_vocab_sizes(vocab_size: int, target: Target, tokens: Tokens) -> None:
+    """Raise `SpecError` unless model, target and text agree on V."""
+    for name, found in (("model", vocab_size), ("target", target.vocab_size)):
+        if found != tokens.vocab_size:
+            raise SpecError(f"vocab_size of the {name}", found, f"that of the tokens, {tokens.vocab_size}")
