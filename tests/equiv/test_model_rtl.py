@@ -163,8 +163,10 @@ def test_there_and_back(lanes: int) -> None:
             assert_equal(left, right)
 
 
-@pytest.mark.parametrize("lanes", [1, 4])
-@pytest.mark.parametrize("groups", [2, 3])
+@pytest.mark.parametrize(
+    ("groups", "lanes"),
+    [(2, 1), *(pytest.param(*shape, marks=pytest.mark.slow) for shape in ((2, 4), (3, 1), (3, 4)))],
+)
 def test_groups_take_turns(groups: int, lanes: int) -> None:
     """Each psi goes to the next group, whose own stream goes on."""
     config = TsuConfig(groups=groups, lanes=lanes)

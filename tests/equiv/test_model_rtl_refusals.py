@@ -39,7 +39,16 @@ FLAT = table_command(weight_table(0.0, 1.0, NARROW.weight_bits)).tolist()
 PSI = [LOAD | VERSION, 0, 40 | 5 << 24, 2 | 2 << 24, 30, 0, 0, 0, 3 | 5 << 24, 7 | 4 << 24]
 
 
-@pytest.fixture(params=[pytest.param(config, id=name) for name, config in CONFIGS.items()])
+SLOW = ("3 groups",)
+"""Twelve lanes are long to compile."""
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(config, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name, config in CONFIGS.items()
+    ]
+)
 def pair(open_pair: Callable[[TsuConfig], Any], request: pytest.FixtureRequest) -> Any:
     return open_pair(request.param)
 

@@ -81,9 +81,10 @@ def test_script_as_numbers() -> None:
         stalls=Stalls(command=1, status=2, draw=3),
         hold_cycles=4,
         bound_cycles=6,
+        linger=12,
         registers=[(8, 77)],
     )
-    header = [1, 1 | 2 << 16 | 3 << 32, 1, 4, (1 << 64) - 1, 6, 3, 1, 1, 5, 1]
+    header = [1, 1 | 2 << 16 | 3 << 32, 1, 4, (1 << 64) - 1, 6, 3, 1, 1, 5, 1, 12]
     last = 1 << 32
     lists = [1, 2 | last, 3 | last, 5 | 2 << 16 | 12 << 24, 0, 0b10, 5 | 1 << 16, 7, 8, 9, 8, 77]
     assert encode_script([segment]).tolist() == [1, *header, *lists]
