@@ -91,12 +91,20 @@ def interrupted(*options: str, folder: Path, beyond: int) -> tuple[int, int, str
         state = folder / STATE
         return int(json.loads(state.read_text())["step"]) if state.exists() else -1
 
-    process = subprocess.Popen([sys.executable, "-m", "host.train", *options], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while step() <= beyond and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "host.train", *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # also in a background job
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while step() <= beyond and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
     return process.returncode, step(), error
 
 
