@@ -39,16 +39,13 @@ FLAT = table_command(weight_table(0.0, 1.0, NARROW.weight_bits)).tolist()
 PSI = [LOAD | VERSION, 0, 40 | 5 << 24, 2 | 2 << 24, 30, 0, 0, 0, 3 | 5 << 24, 7 | 4 << 24]
 
 
-SLOW = ("3 groups",)
-"""Twelve lanes are long to compile."""
+PARAMETERS = [
+    pytest.param(config, id=name, marks=[pytest.mark.slow] if name == "3 groups" else [])  # twelve lanes to compile
+    for name, config in CONFIGS.items()
+]
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(config, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
-        for name, config in CONFIGS.items()
-    ]
-)
+@pytest.fixture(params=PARAMETERS)
 def pair(open_pair: Callable[[TsuConfig], Any], request: pytest.FixtureRequest) -> Any:
     return open_pair(request.param)
 
@@ -104,7 +101,7 @@ def test_stream_behind_a_refused_seed_is_that_of_the_next_good_one(pair: Any, cu
         assert first.tokens.tolist() == fresh.take(20).tokens.tolist()
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("config", PARAMETERS)
 def test_reset_state_is_seed_0_and_usable(config: TsuConfig) -> None:
     """Without any SEED. An adapter that is handed a raw device: both backends draw what seed 0 gives."""
 

@@ -71,6 +71,7 @@ def test_report_counts_every_mutant_once(campaign: Campaign) -> None:
     assert contradictions([], "small", campaign.killed()) == []
 
 
+@pytest.mark.slow  # a netlist to compile, or to prove
 def test_survivors_are_proved_and_killed_ones_are_not(campaign: Campaign) -> None:
     """Some survivor is proved equivalent; the same method proves none of the mutants that the work kills."""
     campaign.prove(lambda done: None)

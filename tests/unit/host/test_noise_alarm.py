@@ -46,6 +46,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch, cache: Path, fault: str, config: Tsu
     return rtl_library(config)
 
 
+@pytest.mark.slow  # a TSU to compile
 def test_bad_from_reset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The TSU does not open; the message names lanes and test in one line."""
     library = faulty(monkeypatch, tmp_path, "from reset")
@@ -55,7 +56,10 @@ def test_bad_from_reset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("fault", "alarm"), [("stuck bit", Alarm.REPETITION), ("bias", Alarm.PROPORTION)])
+@pytest.mark.parametrize(
+    ("fault", "alarm"),
+    [("bias", Alarm.PROPORTION), pytest.param("stuck bit", Alarm.REPETITION, marks=pytest.mark.slow)],
+)
 def test_bad_later(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str, alarm: Alarm) -> None:
     """Draws come until the test has seen enough; from then on every call fails, also after a new seed, in its time."""
     library = faulty(monkeypatch, tmp_path, fault)

@@ -158,6 +158,7 @@ class DrawLosesABit(FrameSender):
         return byte & Const(0xFE, 8), *rest
 
 
+@pytest.mark.slow  # a board to compile
 def test_a_faulty_board_is_noticed(monkeypatch):
     options = BoardOptions(config=CONFIG)
     monkeypatch.setattr(serial_tsu, "FrameSender", DrawLosesABit)

@@ -97,7 +97,9 @@ class TakesTwice(FrameReceiver):
         return super()._judge(m, facts, crc_good)
 
 
-@pytest.mark.parametrize("bug", [AnyCrc, NoBroken, TakesTwice])
+@pytest.mark.parametrize(
+    "bug", [AnyCrc, *(pytest.param(bug, marks=pytest.mark.slow) for bug in (NoBroken, TakesTwice))]
+)
 def test_the_fuzz_notices_a_faulty_receiver(bug, monkeypatch):
     monkeypatch.setattr(serial_tsu, "FrameReceiver", bug)
     library = board_library(SerialTsu(config=CONFIG, clk_hz=OPTIONS.clk_hz, baud=OPTIONS.baud))

@@ -22,6 +22,7 @@ def run(*arguments: str, build: Path = BUILD) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
+@pytest.mark.slow  # two benches to compile
 def test_whole_benches_cover_what_they_are_for() -> None:
     """Every line and toggle of the skid buffer, every class of candidate."""
     result = run("skid_buffer", "candidate_filter/small-1", "--of", "hw/tsu/skid_buffer.py|candidate")

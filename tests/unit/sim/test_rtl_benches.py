@@ -14,16 +14,12 @@ ROOT = Path(__file__).parents[3]
 FAULTY = Path(__file__).parent / "faulty_rtl"
 
 QUICK = (
-    "axi_tsu/small-4",
     "command_decoder/tiny",
     "exhaustive/tiny",
-    "health/pipelined-3",
     "lane/tiny-1",
     "link_frames/pages-2",
-    "loader/both",
     "pbit_tree/small-1",
     "tsu/small-4",
-    "tsu/groups-3",
     "weight_engine/both-1",
 )
 """One bench of each stage of the data path, and whole TSUs; `make sim`, a part of `make test-all`, runs all."""
