@@ -42,7 +42,14 @@ CONFIGS = {
         for lanes in (1, 4)
     },
 }
-SLOW = ("narrow both", "narrow exp2", "2 groups, 4 lanes", "3 groups, 1 lanes", "3 groups, 4 lanes")
+SLOW = (
+    "narrow both",
+    "narrow exp2",
+    "2 groups, 1 lanes",
+    "2 groups, 4 lanes",
+    "3 groups, 1 lanes",
+    "3 groups, 4 lanes",
+)
 COMMANDS = 6000
 
 

@@ -4,6 +4,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from sim.board import cost
 from sim.board.measure import measure
 
@@ -19,6 +21,7 @@ def test_table_is_what_is_stored():
     assert cost.rewrite(text, stored()) == text
 
 
+@pytest.mark.slow  # a board to compile
 def test_fastest_rate_is_as_stored_and_bytes_are_as_by_hand():
     """A frame is 12 bytes and its payload. LOAD of K = 1 is 9 words; GRANT (2), STATUS (10) and one CREDIT follow."""
     now = measure(replace(cost.OPTIONS, baud=12_000_000))

@@ -17,7 +17,6 @@ QUICK = (
     "command_decoder/tiny",
     "exhaustive/tiny",
     "lane/tiny-1",
-    "link_frames/pages-2",
     "pbit_tree/small-1",
     "tsu/small-4",
     "weight_engine/both-1",
