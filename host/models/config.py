@@ -110,6 +110,9 @@ class LowRankConfig:
         check_int("rank", self.rank, 1, WIDTH_LIMIT)
 
 
+DESCRIPTION = "model.json"
+"""In the folder of a trained model: its kind and sizes; marks such a folder."""
+
 ModelConfig = TransformerConfig | GruConfig | LowRankConfig
 """Any of them."""
 

@@ -16,13 +16,13 @@ from hw.spec.config import TsuConfig
 from hw.spec.digest import spec_id
 from hw.spec.errors import SpecError
 
-from .config import GruConfig, LowRankConfig, ModelConfig, TransformerConfig, describe, parse
+from .config import DESCRIPTION, GruConfig, LowRankConfig, ModelConfig, TransformerConfig, describe, parse
 from .gru import Gru
 from .low_rank import LowRank
 from .transformer import Transformer
 
-DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
-"""Files of a model's folder."""
+WEIGHTS = "model.safetensors"
+"""Tensors in a model's folder, beside `DESCRIPTION`."""
 
 FORMAT = 1
 """Version of these files."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host.models.config import kind_of
+from host.models.config import DESCRIPTION, kind_of
 from host.models.extra import check_train_extra
 from host.targets.language_model import LanguageModel
 from host.targets.ngram import NgramTarget
@@ -94,9 +94,6 @@ PROPOSERS: dict[str, Entry] = {
     "ngram": Entry(summary="n-grams of --corpus", needs_corpus=True, make=_ngram),
 }
 """Every proposer, by name."""
-
-DESCRIPTION = "model.json"
-"""Marks the folder of a trained model."""
 
 TRAINED_KINDS: dict[str, type[GruProposer] | type[LowRankProposer]] = {"gru": GruProposer, "low-rank": LowRankProposer}
 """Proposers by the kind of model that they are made of."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from host.models.config import DESCRIPTION
 from host.models.errors import ModelError, require_packages
 from host.models.llama_config import LlamaConfig, read_config
 from host.text.hf import HfTokenizer
@@ -17,9 +18,6 @@ from .base import Target
 
 SMOLLM2 = "smollm2"
 """Name of the model that comes in a package; any other is a folder."""
-
-TRAINED = "model.json"
-"""Marks the folder of a model that `python -m host.train target` left."""
 
 ENDLESS = 1 << 30
 """Longest context of a target that looks at its last tokens only."""
@@ -95,7 +93,7 @@ def find_model(name: str) -> ModelFolder:
         folder = Path(name)
         if not folder.is_dir():
             raise ModelError(f"target = {name!r} is neither {SMOLLM2} nor a folder")
-    if (folder / TRAINED).is_file():
+    if (folder / DESCRIPTION).is_file():
         tokenizer: Codec = load_tokenizer(folder / MODEL_TOKENIZER)
         return ModelFolder(name=folder.resolve().name, folder=folder, config={}, tokenizer=tokenizer)
     tokenizer = HfTokenizer(path=folder / "tokenizer.json")
@@ -129,7 +127,7 @@ def load_model(
         raise SpecError("dtype", dtype, "one of " + ", ".join(DTYPE_NAMES))
     check_int("positions", positions, 1, 1 << 30)
     folder, tokenizer = found.folder, found.tokenizer
-    trained = (folder / TRAINED).is_file()
+    trained = (folder / DESCRIPTION).is_file()
     lean = not trained and is_lean(found.config)
     if trained:
         target, limit = _trained(folder, temperature, dtype)

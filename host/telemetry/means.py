@@ -15,8 +15,7 @@ from scipy import special
 
 from host import stats
 
-CONFIDENCE = 0.95
-"""Confidence of every interval."""
+from .summary import CONFIDENCE
 
 
 @dataclass(frozen=True, kw_only=True)
