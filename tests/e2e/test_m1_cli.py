@@ -174,7 +174,6 @@ def test_interrupted_run_keeps_what_it_had(tmp_path: Path) -> None:
         [sys.executable, "-m", "host.run_m1", *"--steps 4000000000 --texts 2000 --out r --telemetry step".split()],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     rows = tmp_path / "r/steps.jsonl.part"
     end = time.monotonic() + 60

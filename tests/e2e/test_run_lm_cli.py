@@ -193,7 +193,6 @@ def test_interrupted_run_keeps_what_it_had(models: Path, tmp_path: Path) -> None
         ],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     rows = tmp_path / "r/steps.jsonl.part"
     end = time.monotonic() + 60

@@ -133,5 +133,8 @@ def test_the_command_lines_together() -> None:
             serial = m0_lines("--backend", "serial", "--port", port[1], "--baud", "3000000")
         finally:
             board.send_signal(signal.SIGINT)
-            board.wait(20)
+            try:
+                board.wait(20)
+            finally:
+                board.kill()
     assert serial == m0_lines("--backend", "rtl")

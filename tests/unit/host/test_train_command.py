@@ -95,7 +95,6 @@ def interrupted(*options: str, folder: Path, beyond: int) -> tuple[int, int, str
         [sys.executable, "-m", "host.train", *options],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # also in a background job
     )
     try:
         deadline = time.monotonic() + 120

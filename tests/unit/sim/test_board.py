@@ -10,7 +10,6 @@ import time
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -212,10 +211,7 @@ def test_faults_have_their_rates():
 def test_program_serves_until_it_is_interrupted(number):
     command = [sys.executable, "-m", "sim.board", "--preset", "tiny", "--flip", "0.0"]
     root = Path(__file__).parents[3]
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a suite in the background of a shell ignores it
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root, preexec_fn=heard
-    ) as program:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root) as program:
         try:
             assert program.stdout is not None
             first = program.stdout.readline()
