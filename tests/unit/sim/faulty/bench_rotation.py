@@ -20,7 +20,7 @@ class WrongRotation(Xoshiro128pp):
 
 class WrongBank(NoiseBank):
     def _generator(self, init):
-        return WrongRotation(init=init, pipelined=self._pipelined)
+        return WrongRotation(init=init, pipelined=self._pipelined, word_stages=0)
 
 
 TOPLEVELS = {"xoshiro128pp": lambda: WrongBank(TsuConfig())}
