@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decoding with a language model: one text, a draft for each position, every token verified."""
+"""Decoding with a language model: one text, every draft verified."""
 
 import time
 from collections.abc import Callable
@@ -75,6 +75,7 @@ def run(options: LmOptions, *, listener: Listener | None = None) -> LmResult:
         tsu = stack.enter_context(open_run_tsu(options, None if options.has_port else options.tsu_config()))
         check_int("vocab_size of the model", model.target.vocab_size, 1, tsu.config.vocab_max)
         check_int("K", options.k, 1, tsu.config.k_max)
+        end_ids = frozenset() if options.ignore_end else model.end_ids
         loop = OneTextLoop(
             tsu=tsu,
             target=model.target,
@@ -83,6 +84,7 @@ def run(options: LmOptions, *, listener: Listener | None = None) -> LmResult:
             mode=options.weights,
             rng=verifier_rng(options.seed),
             end=len(prompt) + options.steps,
+            end_ids=end_ids,
         )
         folder = None if options.telemetry == "off" else open_run_folder(options.out)
         facts = run_facts(options, tsu.config, tsu, folder) | {
@@ -101,7 +103,6 @@ def run(options: LmOptions, *, listener: Listener | None = None) -> LmResult:
             rows = stack.enter_context(StepWriter(folder.path / "steps.jsonl", _step_constants(facts), CHANGING))
         tally, cycles = TextTally(), tsu.cycles
         stream = TextStream(model.tokenizer.decode, prompt.tolist())
-        end_ids = frozenset() if options.ignore_end else model.end_ids
         with stop_on_signals() as stop, marked(folder, facts):
             text, ended = decode(
                 loop=loop, tally=tally, tokens=options.steps, end_ids=end_ids, stream=stream, rows=rows,
@@ -141,11 +142,12 @@ def decode(
     def tell(part: str) -> None:
         parts.append(part)
         if listener is not None:
-            listener(part, tally.steps, tally.accepted / max(tally.steps, 1), tally.steps / max(tally.elapsed_s, 1e-9))
+            rate, speed = tally.accepted / max(tally.steps, 1), tally.tokens / max(tally.elapsed_s, 1e-9)
+            listener(part, tally.tokens, rate, speed)
 
     begin = time.perf_counter()
     ended = "tokens"
-    while tally.steps < tokens:
+    while tally.tokens < tokens and ended == "tokens":
         if stop():
             ended = "interrupted"
             break
@@ -154,10 +156,9 @@ def decode(
         tally.add(step)
         if rows is not None:
             _write_row(rows, step)
-        tell(stream.push(step.token))
-        if step.token in end_ids:
+        tell("".join(stream.push(token) for token in step.tokens))
+        if step.tokens[-1] in end_ids:
             ended = "end_of_text"
-            break
     tell(stream.finish())
     return "".join(parts), ended
 

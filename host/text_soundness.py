@@ -2,11 +2,12 @@
 """Is a run over one text statistically sound, where every context is seen once?
 
 At each position some event has a probability that is known before the draw, so that the number of events is a sum of
-Bernoullis whose means are known. Three events are counted:
+Bernoullis whose means are known. Four events are counted:
 
 emitted   the emitted token is one of A = {x: p(x) > q(x)}; probability p(A)
 drafts    the draft is one of A; probability q(A)
 accepted  the draft is accepted; probability sum min(p, q)
+bonus     the bonus token is one of B = {x: p(x) > sum p^2}, the more probable ones; probability p(B)
 
 A text that follows q in place of p misses the first by TV(p, q) at each position, more than by any other event. The
 p-value is Freedman's bound (Annals of Probability 3 (1975), theorem 1.6) for martingale differences of at most 1,
@@ -14,7 +15,7 @@ p-value is Freedman's bound (Annals of Probability 3 (1975), theorem 1.6) for ma
     P(|sum - mean| >= d) <= 2 exp(-d^2 / (2 (v + d / 3))),
 
 v the sum of the variances: no approximation for few positions, and contexts may depend on what was drawn before. (The
-theorem bounds v; the v of the run is taken.) A run is sound when the three p-values are at least `FAMILY_ALPHA` / 3.
+theorem bounds v; the v of the run is taken.) A run is sound when the four p-values are at least `FAMILY_ALPHA` / 4.
 """
 
 import math
@@ -25,8 +26,8 @@ import numpy as np
 from host.decode.one_text import TextStep
 from host.soundness import FAMILY_ALPHA, POWER, Soundness, TestResult
 
-NAMES = ("emitted", "drafts", "accepted")
-"""The three tests."""
+NAMES = ("emitted", "drafts", "accepted", "bonus")
+"""The tests."""
 
 TEXT_ALPHA = FAMILY_ALPHA / len(NAMES)
 """Level of each."""
@@ -65,13 +66,16 @@ class TextAssessment:
         above = step.p > q
         overlap = float(np.minimum(step.p, q).sum())
         p_above, q_above = float(step.p[above].sum()), float(q[above].sum())
-        self._events["emitted"].add(bool(above[step.token]), p_above)
+        self._events["emitted"].add(bool(above[step.tokens[0]]), p_above)
         self._events["drafts"].add(bool(above[int(step.draws.tokens[0])]), q_above)
         self._events["accepted"].add(step.verified.accepted_count == 1, overlap)
+        if step.bonus_p is not None:
+            common = step.bonus_p > float(step.bonus_p @ step.bonus_p)
+            self._events["bonus"].add(bool(common[step.tokens[1]]), float(step.bonus_p[common].sum()))
         return min(overlap, 1.0)
 
     def finish(self, steps: int) -> Soundness:
-        """The tests, and the mean difference per position at which the `emitted` one fails with `POWER`.
+        """The tests, and the mean difference per step at which the `emitted` one fails with `POWER`.
 
         Both tails by the bound: with a sum whose deviation has mean N t, the test fails with the power wanted where
         N t exceeds the d of the level and the d of 1 - `POWER` together.

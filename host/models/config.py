@@ -110,16 +110,54 @@ class LowRankConfig:
         check_int("rank", self.rank, 1, WIDTH_LIMIT)
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """Sizes of a head on a language model's states; with the defaults and width 576 it has 6.3 M parameters.
+
+    Parameters
+    ----------
+    vocab_size : int
+        V of the language model.
+    width : int
+        Length of its states.
+    early : int
+        First layers of it that the head runs on the newest token.
+    inner : int
+        Width of the head's gated layer.
+    kept : int
+        Tokens that the head can propose, in [1, V].
+
+    Raises
+    ------
+    SpecError
+        A size is outside its range.
+    """
+
+    vocab_size: int
+    width: int
+    early: int = 2
+    inner: int = 1536
+    kept: int = 16384
+
+    def __post_init__(self) -> None:
+        check_int("vocab_size", self.vocab_size, 1, VOCAB_LIMIT)
+        check_int("width", self.width, 1, WIDTH_LIMIT)
+        check_int("early", self.early, 0, 1024)
+        check_int("inner", self.inner, 1, WIDTH_LIMIT)
+        check_int("kept", self.kept, 1, self.vocab_size)
+
+
 DESCRIPTION = "model.json"
 """In the folder of a trained model: its kind and sizes; marks such a folder."""
 
-ModelConfig = TransformerConfig | GruConfig | LowRankConfig
+ModelConfig = TransformerConfig | GruConfig | LowRankConfig | HeadConfig
 """Any of them."""
 
-KINDS: dict[str, type[TransformerConfig] | type[GruConfig] | type[LowRankConfig]] = {
+KINDS: dict[str, type[TransformerConfig] | type[GruConfig] | type[LowRankConfig] | type[HeadConfig]] = {
     "transformer": TransformerConfig,
     "gru": GruConfig,
     "low-rank": LowRankConfig,
+    "head": HeadConfig,
 }
 """Configurations by the name that files and command lines use."""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lean forward pass of a Llama model over a static KV cache, for one text.
+"""A lean forward pass of a Llama model over a static KV cache, for one text or several of equal length.
 
     h <- x + O attend(rope(Q n(x)), rope(K n(x)), V n(x))      x <- h + D (silu(G n(h)) * U n(h))
 
@@ -38,7 +38,7 @@ class _Layer:
 
 
 class LlamaModel:
-    """Weights, and a KV cache for `positions` tokens of one text.
+    """Weights, and a KV cache for `positions` tokens of each text.
 
     Parameters
     ----------
@@ -49,28 +49,37 @@ class LlamaModel:
         Tokens that the cache holds, at most `config.positions`.
     dtype : str
         One of `DTYPES`.
+    texts : int
+        Texts that run side by side.
 
     Raises
     ------
     SpecError
-        `positions` or `dtype` is not legal.
+        `positions`, `dtype` or `texts` is not legal.
     ModelError
         A weight is missing or has the wrong shape.
     """
 
     def __init__(
-        self, *, config: LlamaConfig, weights: Mapping[str, Tensor], positions: int, dtype: str = "float32"
+        self,
+        *,
+        config: LlamaConfig,
+        weights: Mapping[str, Tensor],
+        positions: int,
+        dtype: str = "float32",
+        texts: int = 1,
     ) -> None:
         if dtype not in DTYPES:
             raise SpecError("dtype", dtype, "one of " + ", ".join(DTYPES))
         self.config = config
         self.positions = check_int("positions", positions, 1, config.positions)
+        self.texts = check_int("texts", texts, 1, 1 << 16)
         self.dtype = DTYPES[dtype]
         take = _Weights(weights, self.dtype)
         c = config
         query, shared = c.heads * c.head_dim, c.kv_heads * c.head_dim
         self.embedding = take("model.embed_tokens.weight", c.vocab_size, c.width)
-        self._head = self.embedding if c.tied else take("lm_head.weight", c.vocab_size, c.width)
+        self.output_weights = self.embedding if c.tied else take("lm_head.weight", c.vocab_size, c.width)
         self._norm = take("model.norm.weight", c.width)
         self._layers = []
         for number in range(c.layers):
@@ -89,17 +98,17 @@ class LlamaModel:
                 )
             )
         self._keys, self._values = (
-            torch.zeros(c.layers, c.kv_heads, positions, c.head_dim, dtype=self.dtype) for _ in range(2)
+            torch.zeros(c.layers, texts, c.kv_heads, positions, c.head_dim, dtype=self.dtype) for _ in range(2)
         )
         self._cos, self._sin = rope_table(config, positions, self.dtype)
 
     @torch.inference_mode()
     def forward(self, tokens: Tensor, start: int, *, last: int | None = None) -> tuple[Tensor, Tensor]:
-        """Run new tokens behind the `start` tokens that earlier passes put into the cache.
+        """Run new tokens behind the `start` tokens of each text that earlier passes put into the cache.
 
         Parameters
         ----------
-        tokens : int64 Tensor of shape (n,), n >= 1
+        tokens : int64 Tensor of shape (texts, n), n >= 1
             Ids below V; they are not checked.
         start : int
             Position of the first of them, in [0, positions - n].
@@ -108,9 +117,9 @@ class LlamaModel:
 
         Returns
         -------
-        logits : float32 Tensor of shape (last, vocab_size)
+        logits : float32 Tensor of shape (texts, last, vocab_size)
             Of the token after each of these positions.
-        hidden : Tensor of shape (n, width), of the model's dtype
+        hidden : Tensor of shape (texts, n, width), of the model's dtype
             What the output weights are multiplied by, behind the last norm.
 
         Raises
@@ -118,39 +127,86 @@ class LlamaModel:
         SpecError
             The tokens do not fit the cache.
         """
-        count = len(tokens)
-        check_int("len(tokens)", count, 1, self.positions)
-        check_int("start", start, 0, self.positions - count)
+        count = tokens.shape[1]
         last = count if last is None else check_int("last", last, 0, count)
+        hidden, _ = self.states(tokens, start)
+        return self.logits(hidden[:, count - last :]), hidden
+
+    @torch.inference_mode()
+    def states(self, tokens: Tensor, start: int, *, early: int = 0) -> tuple[Tensor, Tensor]:
+        """As `forward`, without logits: the hidden states, and the states behind the first `early` layers.
+
+        Parameters
+        ----------
+        tokens, start
+            See `forward`.
+        early : int
+            In [0, layers].
+
+        Returns
+        -------
+        hidden, early : Tensors of shape (texts, n, width), of the model's dtype
+        """
+        x = self._layers_from(0, early, self._embedded(tokens, start, early), start)
+        hidden = self._layers_from(early, self.config.layers, x, start)
+        return self._normed(hidden, self._norm), x
+
+    @torch.inference_mode()
+    def early_states(self, tokens: Tensor, start: int, layers: int) -> Tensor:
+        """States behind the first layers alone, (texts, n, width); only these layers' caches take the tokens in.
+
+        A pass over the same positions is still to come: it overwrites them.
+        """
+        return self._layers_from(0, layers, self._embedded(tokens, start, layers), start)
+
+    @torch.inference_mode()
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Output weights times hidden states (..., width): float32 logits (..., vocab_size)."""
+        return F.linear(hidden, self.output_weights).float()
+
+    def _embedded(self, tokens: Tensor, start: int, layers: int) -> Tensor:
+        """Rows of the embedding, the arguments of a pass checked."""
+        texts, count = tokens.shape
+        check_int("texts", texts, self.texts, self.texts)
+        check_int("new tokens", count, 1, self.positions)
+        check_int("start", start, 0, self.positions - count)
+        check_int("layers", layers, 0, self.config.layers)
+        return F.embedding(tokens, self.embedding)
+
+    def _layers_from(self, first: int, end: int, x: Tensor, start: int) -> Tensor:
+        """Layers first, ..., end - 1 over states x of the positions from `start` on."""
+        count = x.shape[1]
         cos, sin = self._cos[start : start + count], self._sin[start : start + count]
         mask = causal_mask(count, start, self.dtype) if count > 1 else None
-        x = F.embedding(tokens, self.embedding)
-        for number, layer in enumerate(self._layers):
+        for number in range(first, end):
+            layer = self._layers[number]
             x = x + self._attend(number, self._normed(x, layer.before_attention), start, cos, sin, mask)
             gate, up = F.linear(self._normed(x, layer.before_mlp), layer.gate_up).chunk(2, dim=-1)
             x = x + F.linear(F.silu(gate).mul_(up), layer.down)
-        hidden = self._normed(x, self._norm)
-        return F.linear(hidden[count - last :], self._head).float(), hidden
+        return x
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.rms_norm(x, (self.config.width,), weight, self.config.norm_eps)
 
     def _attend(self, number: int, x: Tensor, start: int, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
-        """Attention of one layer; x of shape (n, width). Keys and values of the n positions go to the cache."""
-        c, layer, count = self.config, self._layers[number], len(x)
-        heads = F.linear(x, layer.qkv).view(count, c.heads + 2 * c.kv_heads, c.head_dim).transpose(0, 1)
-        turned = rotate(heads[: c.heads + c.kv_heads], cos, sin)
+        """Attention of one layer; x of shape (texts, n, width). Keys and values of the n positions go to the cache."""
+        c, layer = self.config, self._layers[number]
+        texts, count, _ = x.shape
+        heads = F.linear(x, layer.qkv).view(texts, count, c.heads + 2 * c.kv_heads, c.head_dim).transpose(1, 2)
+        turned = rotate(heads[:, : c.heads + c.kv_heads], cos, sin)
         keys, values = self._keys[number], self._values[number]
         end = start + count
-        keys[:, start:end] = turned[c.heads :]
-        values[:, start:end] = heads[c.heads + c.kv_heads :]
-        # the query heads that share keys lie next to each other: (kv_heads, group * n, head_dim)
-        query = turned[: c.heads].reshape(c.kv_heads, -1, c.head_dim) * c.head_dim**-0.5
-        scores = query @ keys[:, :end].transpose(1, 2)
+        keys[:, :, start:end] = turned[:, c.heads :]
+        values[:, :, start:end] = heads[:, c.heads + c.kv_heads :]
+        # the query heads that share keys lie next to each other: (texts, kv_heads, group * n, head_dim)
+        query = turned[:, : c.heads].reshape(texts, c.kv_heads, -1, c.head_dim) * c.head_dim**-0.5
+        scores = query @ keys[:, :, :end].transpose(2, 3)
         if mask is not None:
-            scores = (scores.view(c.kv_heads, -1, count, end) + mask).view(c.kv_heads, -1, end)
-        mixed = torch.softmax(scores, dim=-1, dtype=torch.float32).to(self.dtype) @ values[:, :end]
-        return F.linear(mixed.view(c.heads, count, c.head_dim).transpose(0, 1).reshape(count, -1), layer.out)
+            scores = (scores.view(texts, c.kv_heads, -1, count, end) + mask).view(texts, c.kv_heads, -1, end)
+        mixed = torch.softmax(scores, dim=-1, dtype=torch.float32).to(self.dtype) @ values[:, :, :end]
+        return F.linear(
+            mixed.view(texts, c.heads, count, c.head_dim).transpose(1, 2).reshape(texts, count, -1), layer.out
+        )
 
 
 class _Weights:
@@ -181,7 +237,7 @@ def rope_table(config: LlamaConfig, positions: int, dtype: torch.dtype) -> tuple
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn entry pairs (i, i + head_dim / 2) by the position's angles; x of shape (heads, n, head_dim)."""
+    """Turn entry pairs (i, i + head_dim / 2) by the position's angles; x of shape (..., n, head_dim)."""
     return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin
 
 

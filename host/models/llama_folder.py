@@ -19,7 +19,7 @@ INDEX = "model.safetensors.index.json"
 """Names of a checkpoint in one file, and of the list of files of a larger one."""
 
 
-def load_llama(*, folder: Path | str, positions: int, dtype: str = "float32") -> LlamaModel:
+def load_llama(*, folder: Path | str, positions: int, dtype: str = "float32", texts: int = 1) -> LlamaModel:
     """The model in a folder, its cache empty.
 
     Parameters
@@ -29,6 +29,8 @@ def load_llama(*, folder: Path | str, positions: int, dtype: str = "float32") ->
         Tokens of the KV cache; at most the model's own limit is used.
     dtype : str
         "float32" or "bfloat16".
+    texts : int
+        Texts that run side by side.
 
     Raises
     ------
@@ -41,7 +43,8 @@ def load_llama(*, folder: Path | str, positions: int, dtype: str = "float32") ->
     check_int("positions", positions, 1, 1 << 40)
     config = LlamaConfig.from_dict(read_config(folder))
     weights = read_weights(folder)
-    return LlamaModel(config=config, weights=weights, positions=min(positions, config.positions), dtype=dtype)
+    positions = min(positions, config.positions)
+    return LlamaModel(config=config, weights=weights, positions=positions, dtype=dtype, texts=texts)
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

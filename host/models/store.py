@@ -16,8 +16,9 @@ from hw.spec.config import TsuConfig
 from hw.spec.digest import spec_id
 from hw.spec.errors import SpecError
 
-from .config import DESCRIPTION, GruConfig, LowRankConfig, ModelConfig, TransformerConfig, describe, parse
+from .config import DESCRIPTION, GruConfig, HeadConfig, LowRankConfig, ModelConfig, TransformerConfig, describe, parse
 from .gru import Gru
+from .head import Head
 from .low_rank import LowRank
 from .transformer import Transformer
 
@@ -34,6 +35,8 @@ def build(config: ModelConfig) -> nn.Module:
         return Transformer(config)
     if isinstance(config, GruConfig):
         return Gru(config)
+    if isinstance(config, HeadConfig):
+        return Head(config)
     assert isinstance(config, LowRankConfig)
     return LowRank(config)
 

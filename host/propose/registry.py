@@ -20,6 +20,7 @@ from hw.spec.errors import SpecError
 
 from .base import Proposer
 from .gru import GruProposer
+from .head import HeadProposer
 from .low_rank import LowRankProposer
 from .own import OwnProposer
 from .table import TableProposer
@@ -96,7 +97,10 @@ PROPOSERS: dict[str, Entry] = {
 """Every proposer, by name."""
 
 TRAINED_KINDS: dict[str, type[GruProposer] | type[LowRankProposer]] = {"gru": GruProposer, "low-rank": LowRankProposer}
-"""Proposers by the kind of model that they are made of."""
+"""Proposers by the kind of model that they are made of, where that is all they need."""
+
+HEAD = "head"
+"""Kind of the proposer that looks at the target's states."""
 
 
 def is_trained(name: str) -> bool:
@@ -110,9 +114,13 @@ def _trained(folder: Path, request: Request) -> tuple[Proposer, dict[str, Any]]:
 
     _, config = load_model(folder)
     kind = kind_of(config)
-    if kind not in TRAINED_KINDS:
-        raise SpecError("proposer", str(folder), "the folder of a proposer: " + ", ".join(TRAINED_KINDS))
-    proposer = TRAINED_KINDS[kind].load(folder, k=request.k, tau=request.tau, eps=request.eps)
+    if kind not in (HEAD, *TRAINED_KINDS):
+        raise SpecError("proposer", str(folder), "the folder of a proposer: " + ", ".join((*TRAINED_KINDS, HEAD)))
+    proposer: Proposer
+    if kind == HEAD:
+        proposer = HeadProposer.load(folder, target=request.model.target, k=request.k, tau=request.tau, eps=request.eps)
+    else:
+        proposer = TRAINED_KINDS[kind].load(folder, k=request.k, tau=request.tau, eps=request.eps)
     if proposer.vocab_size != request.model.target.vocab_size:
         legal = f"{request.model.target.vocab_size}, the target's"
         raise SpecError("vocab_size of the proposer", proposer.vocab_size, legal)

@@ -37,6 +37,45 @@ def craft_batch(p: npt.ArrayLike, k: int, tau: float = 1.0, eps: float | str = "
     return [rows.psi(r) for _, rows in _quantised(p, k, tau, eps) for r in range(len(rows.counts))]
 
 
+def craft_among(
+    p: npt.ArrayLike,
+    tokens: npt.NDArray[np.int64],
+    vocab_size: int,
+    k: int,
+    tau: float = 1.0,
+    eps: float | str = "auto",
+) -> list[Psi]:
+    """The psi of each row of p over some tokens of a larger vocabulary: `craft_batch` of the rows filled up with zeros.
+
+    Parameters
+    ----------
+    p : float array of shape (B, M)
+        Probabilities of the tokens, each row's sum within 1e-6 of 1.
+    tokens : int64 ndarray of shape (M,)
+        Their ids, strictly increasing, below `vocab_size`.
+    vocab_size : int
+        V.
+    k : int
+        Most ids of a psi, in [1, min(M, 1024)].
+    tau, eps
+        See `craft_psi`.
+
+    Raises
+    ------
+    SpecError
+        A parameter is outside its range.
+    """
+    array = _rows(p)
+    check_int("vocab_size", vocab_size, 1, VOCAB_LIMIT)
+    if tokens.shape != array.shape[1:] or tokens[0] < 0 or tokens[-1] >= vocab_size or (np.diff(tokens) <= 0).any():
+        raise SpecError("tokens", tokens.shape, f"{array.shape[1]} increasing ids below {vocab_size}")
+    k, tau, floor = check_craft(vocab_size=array.shape[1], k=k, tau=tau, eps=eps)
+    rows = quantise_rows(
+        _checked(array, 0, "p"), k=k, tau=tau, floor=floor, tokens=tokens, vocab_size=vocab_size
+    )  # fmt: skip
+    return [rows.psi(r) for r in range(len(array))]
+
+
 def craft_laws(p: npt.ArrayLike, k: int, tau: float = 1.0, eps: float | str = "auto") -> npt.NDArray[np.float64]:
     """F(psi) of each row's psi, float64 of shape (B, V): `craft_batch` and `host.golden.real`, without the objects.
 

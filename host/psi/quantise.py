@@ -74,7 +74,10 @@ class QuantisedRows:
         )
 
 
-def quantise_rows(p: npt.NDArray[np.float64], *, k: int, tau: float, floor: float | None) -> QuantisedRows:
+def quantise_rows(
+    p: npt.NDArray[np.float64], *, k: int, tau: float, floor: float | None, tokens: npt.NDArray[np.int64] | None = None,
+    vocab_size: int | None = None,
+) -> QuantisedRows:  # fmt: skip
     """Quantise distributions that were checked before.
 
     Parameters
@@ -87,6 +90,8 @@ def quantise_rows(p: npt.NDArray[np.float64], *, k: int, tau: float, floor: floa
         Temperature, a binary32 above 0.
     floor : float or None
         Floor of a tail token, see `craft_psi`; None: the tail carries the leftover mass.
+    tokens, vocab_size : int64 ndarray of shape (V,) and int, or None
+        Where p is over some tokens only: their ids, increasing, and the size of the whole vocabulary. p is 0 elsewhere.
 
     Raises
     ------
@@ -94,6 +99,7 @@ def quantise_rows(p: npt.NDArray[np.float64], *, k: int, tau: float, floor: floa
         The floor makes a tail above 2^24 times the weight of the best id.
     """
     p = np.ascontiguousarray(p, dtype=np.float64)
+    vocab_size = p.shape[1] if vocab_size is None else vocab_size
     chosen = _top(p, k)
     counts = chosen.sum(axis=1)
     carried = np.arange(k) < counts[:, None]
@@ -113,18 +119,18 @@ def quantise_rows(p: npt.NDArray[np.float64], *, k: int, tau: float, floor: floa
         weights = np.where(carried, np.exp(-distances * (scale / tau)[:, None]), 0.0)
         tail = np.where(chosen, 0.0, p).sum(axis=1) / head.sum(axis=1) * weights.sum(axis=1)
     else:
-        tail = _floor_tail(floor, best / tau, p.shape[1] - counts)
-    tail = np.where(counts < p.shape[1], tail, 0.0)
+        tail = _floor_tail(floor, best / tau, vocab_size - counts)
+    tail = np.where(counts < vocab_size, tail, 0.0)
     tail = np.where(tail > 0, np.maximum(tail, TAIL_MIN), 0.0).astype(np.float32).astype(np.float64)
     return QuantisedRows(
-        ids=ids,
+        ids=ids if tokens is None else np.where(carried, tokens[ids], 0),
         counts=counts,
         distances=distances,
         scale=scale,
         zero_point=zero_point,
         tail=tail,
         tau=tau,
-        vocab_size=p.shape[1],
+        vocab_size=vocab_size,
     )
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from host.models.llama import LlamaModel
-from hw.spec.errors import SpecError
+from hw.spec.errors import SpecError, check_int
 
 from .base import Contexts, LogProbs, check_contexts
 
@@ -41,17 +41,19 @@ class LlamaTarget:
     Parameters
     ----------
     model : LlamaModel
-        Its cache belongs to this target from now on.
+        Of one text; its cache belongs to this target from now on.
     temperature : float
         T > 0.
 
     Raises
     ------
     SpecError
-        The temperature is not legal.
+        The temperature is not legal, or the model runs several texts.
 
     Attributes
     ----------
+    width, layers : int
+        Length of its states, and number of its layers.
     passes, computed : int
         Passes so far, and the tokens that went through them.
     """
@@ -59,10 +61,12 @@ class LlamaTarget:
     order = None
 
     def __init__(self, *, model: LlamaModel, temperature: float = 1.0) -> None:
-        self.vocab_size = model.config.vocab_size
+        self.vocab_size, self.width, self.layers = model.config.vocab_size, model.config.width, model.config.layers
         self.temperature = check_temperature(temperature)
+        check_int("texts of the model", model.texts, 1, 1)
         self.passes = self.computed = 0
         self._model = model
+        self._hidden = torch.zeros(model.positions, model.config.width, dtype=model.dtype)
         self._cached = np.empty(0, dtype=np.int64)  # tokens whose keys and values the cache holds
         self._rows: dict[int, LogProbs] = {}  # by length of context: a beginning of `_cached`
 
@@ -80,6 +84,59 @@ class LlamaTarget:
         together = np.concatenate([contexts, drafts], axis=1)
         rows = [self._row(context, whole) for context, whole in zip(contexts, together, strict=True)]
         return rows[0] if len(rows) == 1 else np.concatenate([np.empty((0, self.vocab_size)), *rows])
+
+    def hidden_states(self, context: npt.NDArray[np.int64]) -> torch.Tensor:
+        """What the output weights are multiplied by, behind each token of a context; computed unless it is known.
+
+        Parameters
+        ----------
+        context : int64 ndarray of shape (length,)
+
+        Returns
+        -------
+        Tensor of shape (length, width), of the model's dtype
+            A view: the next pass may overwrite it.
+
+        Raises
+        ------
+        SpecError
+            The length or a token is not legal.
+        """
+        context = self._checked(context[None], 0)[0]
+        if common_prefix(self._cached, context) < len(context):
+            self._row(context, context)
+        return self._hidden[: len(context)]
+
+    def early_state(self, context: npt.NDArray[np.int64], layers: int) -> torch.Tensor:
+        """State of the last token of a context behind the model's first `layers` layers, shape (width,).
+
+        Its keys and values of these layers are worked out; a pass over the token is still to come. The tokens before
+        it are run where they are not known.
+
+        Raises
+        ------
+        SpecError
+            The length, a token or the number of layers is not legal.
+        """
+        context = self._checked(context[None], 0)[0]
+        last = len(context) - 1
+        if last:
+            self.hidden_states(context[:-1])
+        if len(self._cached) > last:  # what was there is overwritten
+            self._cached = self._cached[:last]
+            self._rows = {length: row for length, row in self._rows.items() if length <= last}
+        token = torch.from_numpy(context[-1:].copy())
+        return self._model.early_states(token[None], last, layers)[0, 0]
+
+    @property
+    def output_weights(self) -> torch.Tensor:
+        """Output matrix (vocab_size, width): logits are its product with a hidden state, over T."""
+        return self._model.output_weights
+
+    @property
+    def embedding(self) -> torch.Tensor:
+        """Input matrix (vocab_size, width)."""
+        return self._model.embedding
 
     def _checked(self, contexts: Contexts, more: int) -> Contexts:
         contexts = check_contexts(contexts, self.vocab_size)
@@ -102,10 +159,11 @@ class LlamaTarget:
         for first in range(0, len(tokens), CHUNK_TOKENS):
             part = tokens[first : first + CHUNK_TOKENS]
             missing = max(0, wanted - (len(tokens) - first - len(part)))
-            logits, _ = self._model.forward(part, start + first, last=min(missing, len(part)))
+            logits, hidden = self._model.forward(part[None], start + first, last=min(missing, len(part)))
             self.passes += 1
-            rows = log_rows(logits, self.temperature)
+            rows = log_rows(logits[0], self.temperature)
             end = start + first + len(part)
+            self._hidden[start + first : end] = hidden[0]
             self._rows |= {end - len(rows) + 1 + i: rows[i : i + 1] for i in range(len(rows))}
         self.computed += len(tokens)
         self._cached = whole.copy()

@@ -17,8 +17,8 @@ PARTS = ("proposer", "target", "law", "tsu", "verifier")
 
 TEXT_PRINTED = (
     "backend", "noise", "lanes", "weights", "spec_id", "seed", "target", "dtype", "temperature", "proposer",
-    "vocab_size", "prompt_tokens", "tokens", "ended", "complete", "accept_rate", "accept_low", "accept_high", "overlap",
-    "psi_bytes_mean", "target_passes", "tokens_per_pass", "tokens_per_s",
+    "vocab_size", "prompt_tokens", "tokens", "drafts", "ended", "complete", "accept_rate", "accept_low", "accept_high",
+    "overlap", "psi_bytes_mean", "target_passes", "tokens_per_pass", "tokens_per_s",
     *(f"{part}_ms" for part in PARTS), "detectable_bias", "sound",
 )  # fmt: skip
 """Values of the summary that the command line prints."""
@@ -29,6 +29,7 @@ class TextTally:
     """Counts and seconds of a run over one text; memory does not grow with its length."""
 
     steps: int = 0
+    tokens: int = 0
     accepted: int = 0
     overlap: float = 0.0
     psi_bytes: int = 0
@@ -37,8 +38,9 @@ class TextTally:
     assessment: TextAssessment = field(default_factory=TextAssessment)
 
     def add(self, step: TextStep) -> None:
-        """Count one position."""
+        """Count one draft and the tokens that came of it."""
         self.steps += 1
+        self.tokens += len(step.tokens)
         self.accepted += step.verified.accepted_count
         self.overlap += self.assessment.add(step)
         self.psi_bytes += psi_bytes(step.psi)
@@ -66,7 +68,8 @@ def summarise_text(tally: TextTally, *, complete: bool, passes: int | None, fact
         "complete": complete,
         "sound": soundness.sound,
         **facts,
-        "tokens": tally.steps,
+        "tokens": tally.tokens,
+        "drafts": tally.steps,
         "accepted": tally.accepted,
         "accept_rate": ratio(tally.accepted, tally.steps),
         "accept_low": low,
@@ -75,8 +78,8 @@ def summarise_text(tally: TextTally, *, complete: bool, passes: int | None, fact
         "overlap": ratio(tally.overlap, tally.steps),
         "psi_bytes_mean": ratio(tally.psi_bytes, tally.steps),
         "target_passes": passes,
-        "tokens_per_pass": None if passes is None else ratio(tally.steps, passes),
-        "tokens_per_s": ratio(tally.steps, tally.elapsed_s),
+        "tokens_per_pass": None if passes is None else ratio(tally.tokens, passes),
+        "tokens_per_s": ratio(tally.tokens, tally.elapsed_s),
         "elapsed_s": tally.elapsed_s,
         **{f"{part}_ms": ratio(1e3 * tally.seconds[part], tally.steps) for part in PARTS},
         "family_alpha": FAMILY_ALPHA,

@@ -12,5 +12,8 @@ GRU = TrainSettings(steps=500, batch=16, length=128, rate=4e-3, warmup=40, every
 LOW_RANK = TrainSettings(steps=30_000, rate=0.2, warmup=50, weight_decay=0.0, every=1000)
 """Low-rank bigram of characters, all rows at once."""
 
-KL_SHARE = {"gru": 0.6, "low-rank": 0.2}
+HEAD = TrainSettings(steps=800, batch=8, rate=8e-4, warmup=30, every=80)
+"""Head of 6.3 M parameters on SmolLM2-135M."""
+
+KL_SHARE = {"gru": 0.6, "low-rank": 0.2, "head": 0.65}
 """Share of the steps that minimise KL in a schedule, by the kind of proposer."""

@@ -20,10 +20,14 @@ from tests.reference.tiny_lm import SIZES, VOCAB, random_weights, write_llama
 TOKENS = torch.randint(0, VOCAB, (40,), generator=torch.Generator().manual_seed(3))
 
 
-def tiny(positions: int = 64, dtype: str = "float32", **changed: Any) -> LlamaModel:
+def tiny(positions: int = 64, dtype: str = "float32", texts: int = 1, **changed: Any) -> LlamaModel:
     config = SIZES | changed
     return LlamaModel(
-        config=LlamaConfig.from_dict(config), weights=random_weights(config), positions=positions, dtype=dtype
+        config=LlamaConfig.from_dict(config),
+        weights=random_weights(config),
+        positions=positions,
+        dtype=dtype,
+        texts=texts,
     )
 
 
@@ -51,21 +55,21 @@ def reference(folder: Path, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.T
 def test_logits_are_those_of_transformers(tmp_path: Path, changed: dict[str, Any]) -> None:
     """float32: largest error 1e-4 at most, and the same best token everywhere."""
     folder = write_llama(tmp_path, **changed)
-    logits, hidden = load_llama(folder=folder, positions=64).forward(TOKENS, 0)
+    logits, hidden = load_llama(folder=folder, positions=64).forward(TOKENS[None], 0)
     wanted, wanted_hidden = reference(folder, TOKENS)
-    assert logits.shape == (40, VOCAB)
-    assert float((logits - wanted).abs().max()) <= 1e-4
-    assert torch.equal(logits.argmax(dim=-1), wanted.argmax(dim=-1))
-    assert float((hidden - wanted_hidden).abs().max()) <= 1e-4
+    assert logits.shape == (1, 40, VOCAB)
+    assert float((logits[0] - wanted).abs().max()) <= 1e-4
+    assert torch.equal(logits[0].argmax(dim=-1), wanted.argmax(dim=-1))
+    assert float((hidden[0] - wanted_hidden).abs().max()) <= 1e-4
 
 
 @pytest.mark.parametrize("sizes", [[1] * 40, [5, 1, 9, 16, 2, 7], [40]], ids=["one-by-one", "uneven", "at-once"])
 def test_passes_of_any_size_give_the_same(sizes: list[int]) -> None:
-    whole, _ = tiny().forward(TOKENS, 0)
+    whole, _ = tiny().forward(TOKENS[None], 0)
     model, start = tiny(), 0
     for size in sizes:
-        logits, _ = model.forward(TOKENS[start : start + size], start)
-        assert torch.allclose(logits, whole[start : start + size], atol=2e-5)
+        logits, _ = model.forward(TOKENS[None, start : start + size], start)
+        assert torch.allclose(logits, whole[:, start : start + size], atol=2e-5)
         start += size
     assert start == 40
 
@@ -73,31 +77,57 @@ def test_passes_of_any_size_give_the_same(sizes: list[int]) -> None:
 def test_rollback_is_a_pass_from_an_earlier_position() -> None:
     """What a refused draft left in the cache is never looked at."""
     model = tiny()
-    model.forward(TOKENS, 0)
+    model.forward(TOKENS[None], 0)
     other = TOKENS.flip(0)
-    again, _ = model.forward(other[:6], 10)
-    fresh, _ = tiny().forward(torch.cat([TOKENS[:10], other[:6]]), 0)
-    assert torch.allclose(again, fresh[10:], atol=2e-5)
+    again, _ = model.forward(other[None, :6], 10)
+    fresh, _ = tiny().forward(torch.cat([TOKENS[:10], other[:6]])[None], 0)
+    assert torch.allclose(again, fresh[:, 10:], atol=2e-5)
 
 
 def test_only_the_last_logits_where_asked() -> None:
-    whole, _ = tiny().forward(TOKENS, 0)
-    some, hidden = tiny().forward(TOKENS, 0, last=3)
-    none, _ = tiny().forward(TOKENS, 0, last=0)
-    assert torch.allclose(some, whole[-3:], atol=1e-6)
-    assert (len(hidden), len(none)) == (40, 0)
+    whole, _ = tiny().forward(TOKENS[None], 0)
+    some, hidden = tiny().forward(TOKENS[None], 0, last=3)
+    none, _ = tiny().forward(TOKENS[None], 0, last=0)
+    assert torch.allclose(some, whole[:, -3:], atol=1e-6)
+    assert (hidden.shape[1], none.shape[1]) == (40, 0)
+
+
+def test_texts_side_by_side_are_texts_alone() -> None:
+    """Three texts in one model, in two passes, against each in a model of its own."""
+    texts = torch.stack([TOKENS, TOKENS.flip(0), TOKENS.roll(7)])
+    model = tiny(texts=3)
+    parts = [model.forward(texts[:, :11], 0)[0], model.forward(texts[:, 11:], 11)[0]]
+    for text, logits in zip(texts, torch.cat(parts, dim=1), strict=True):
+        assert torch.allclose(logits, tiny().forward(text[None], 0)[0][0], atol=2e-5)
+    with pytest.raises(SpecError, match="texts = 2"):
+        model.forward(texts[:2], 0)
+
+
+def test_early_states_are_those_of_the_pass() -> None:
+    """Behind 0, 1 and all layers, by the pass and by the first layers alone, which leave the rest of the cache be."""
+    whole, hidden = tiny().forward(TOKENS[None], 0)
+    for layers in (0, 1, 2):
+        model = tiny()
+        after, early = model.states(TOKENS[None, :20], 0, early=layers)
+        assert torch.allclose(after, hidden[:, :20], atol=2e-5)
+        last = model.early_states(TOKENS[None, 20:21], 20, layers)
+        assert torch.allclose(tiny().states(TOKENS[None, :21], 0, early=layers)[1][:, 20:], last, atol=2e-5)
+        assert torch.allclose(tiny().states(TOKENS[None, :21], 0, early=layers)[1][:, :20], early, atol=2e-5)
+        assert torch.allclose(model.forward(TOKENS[None, 20:], 20)[0], whole[:, 20:], atol=2e-5)
+    with pytest.raises(SpecError, match="layers = 3"):
+        tiny().early_states(TOKENS[None, :1], 0, 3)
 
 
 def test_bfloat16_is_near_float32() -> None:
-    exact, _ = tiny().forward(TOKENS, 0)
-    rough, hidden = tiny(dtype="bfloat16").forward(TOKENS, 0)
+    exact, _ = tiny().forward(TOKENS[None], 0)
+    rough, hidden = tiny(dtype="bfloat16").forward(TOKENS[None], 0)
     assert (rough.dtype, hidden.dtype) == (torch.float32, torch.bfloat16)
     assert float((exact - rough).abs().mean()) < 0.05 * float(exact.abs().mean())
 
 
 def test_weights_in_several_files(tmp_path: Path) -> None:
     folder = write_llama(tmp_path)
-    whole, _ = load_llama(folder=folder, positions=40).forward(TOKENS, 0)
+    whole, _ = load_llama(folder=folder, positions=40).forward(TOKENS[None], 0)
     weights = random_weights(SIZES)
     names = sorted(weights)
     parts = {"a.safetensors": names[:7], "b.safetensors": names[7:]}
@@ -106,7 +136,7 @@ def test_weights_in_several_files(tmp_path: Path) -> None:
     index = {"weight_map": {name: file for file, part in parts.items() for name in part}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     (folder / "model.safetensors").unlink()
-    split, _ = load_llama(folder=folder, positions=40).forward(TOKENS, 0)
+    split, _ = load_llama(folder=folder, positions=40).forward(TOKENS[None], 0)
     assert torch.equal(whole, split)
 
 
@@ -159,11 +189,11 @@ def test_bad_folders_and_arguments(tmp_path: Path) -> None:
 def test_a_full_cache_is_refused() -> None:
     model = tiny(positions=16)
     with pytest.raises(SpecError, match=r"start = 13 is not legal: expected an integer in \[0, 12\]"):
-        model.forward(TOKENS[:4], 13)
-    with pytest.raises(SpecError, match=r"len\(tokens\) = 17"):
-        model.forward(TOKENS[:17], 0)
-    with pytest.raises(SpecError, match=r"len\(tokens\) = 0"):
-        model.forward(TOKENS[:0], 0)
+        model.forward(TOKENS[None, :4], 13)
+    with pytest.raises(SpecError, match="new tokens = 17"):
+        model.forward(TOKENS[None, :17], 0)
+    with pytest.raises(SpecError, match="new tokens = 0"):
+        model.forward(TOKENS[None, :0], 0)
 
 
 # --- SmolLM2 ------------------------------------------------------------------------------------------------------
@@ -212,8 +242,8 @@ def test_smollm2_logits_are_those_of_transformers() -> None:
     folder = smollm2_or_skip()
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokens = torch.tensor(tokenizer.encode("The capital of France is", add_special_tokens=False).ids)
-    logits, _ = load_llama(folder=folder, positions=64).forward(tokens, 0)
+    logits, _ = load_llama(folder=folder, positions=64).forward(tokens[None], 0)
     wanted, _ = reference(folder, tokens)
-    assert float((logits - wanted).abs().max()) <= 1e-3
-    assert torch.equal(logits.argmax(dim=-1), wanted.argmax(dim=-1))
-    assert tokenizer.decode([int(logits[-1].argmax())]) == " Paris"
+    assert float((logits[0] - wanted).abs().max()) <= 1e-3
+    assert torch.equal(logits[0].argmax(dim=-1), wanted.argmax(dim=-1))
+    assert tokenizer.decode([int(logits[0, -1].argmax())]) == " Paris"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from host.golden import real
-from host.psi.batch import CHUNK_ENTRIES, craft_batch, craft_laws, overlaps
+from host.psi.batch import CHUNK_ENTRIES, craft_among, craft_batch, craft_laws, overlaps
 from host.psi.craft import MAX_SPAN_NATS, craft_psi
 from host.psi.schema import Psi, round_binary32
 from hw.spec.errors import SpecError
@@ -152,3 +152,26 @@ def test_overlaps_of_different_shapes():
         overlaps(GOOD, GOOD[:1], 2)
     with pytest.raises(SpecError, match=r"sum of p\[0\] = 0.75"):
         overlaps(GOOD[:, :2] * [[1], [1]], [[0.5, 0.5], [0.5, 0.5]], 2)
+
+
+@pytest.mark.parametrize("eps", ["auto", 0.0, 1e-6])
+@pytest.mark.parametrize("tau", [1.0, 0.7])
+def test_some_tokens_of_a_vocabulary_are_the_whole_one_filled_up_with_zeros(eps, tau):
+    """Rows with zeros of their own among them, so that fewer than K ids are carried."""
+    rng = np.random.default_rng(8)
+    tokens = np.sort(rng.choice(400, 90, replace=False))
+    p = rng.dirichlet(np.full(90, 0.3), size=20)
+    p[:5] = rng.dirichlet(np.ones(10), size=5) @ np.eye(10, 90)
+    whole = np.zeros((20, 400))
+    whole[:, tokens] = p
+    assert craft_among(p, tokens, 400, 24, tau, eps) == craft_batch(whole, 24, tau, eps)
+    assert all(len(psi.ids) == 10 for psi in craft_among(p[:5], tokens, 400, 24, tau, eps))
+
+
+def test_tokens_that_are_no_part_of_a_vocabulary():
+    p = np.full((2, 3), 1 / 3)
+    for tokens in ([0, 1], [0, 1, 5], [0, 2, 2], [2, 1, 0], [-1, 0, 1]):
+        with pytest.raises(SpecError, match=r"tokens = .* 3 increasing ids below 5"):
+            craft_among(p, np.array(tokens), 5, 2)
+    with pytest.raises(SpecError, match="K = 4"):
+        craft_among(p, np.array([0, 1, 2]), 5, 4)

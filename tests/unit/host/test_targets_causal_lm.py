@@ -2,6 +2,7 @@
 """Language models as targets: their law, prefixes that are reused, the text they give, and what they refuse."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from host import stats
 from host.decode.one_text import OneTextLoop
+from host.decode.texts import Texts
 from host.golden.exact import draft_law
 from host.models.errors import ModelError
 from host.models.llama_folder import load_llama
@@ -25,6 +27,7 @@ from host.text.hf import HfTokenizer
 from host.text.stream import TextStream
 from host.text_soundness import TextAssessment, freedman_p_value
 from host.tsu.model import ModelTsu
+from host.verify.draw import draw_token
 from host.verify.single import SingleVerifier
 from hw.spec.config import TsuConfig
 from hw.spec.errors import SpecError
@@ -218,16 +221,20 @@ class Lagging:
         return [craft_psi(np.exp(self._target.logprobs(contexts[:, :-1])[0]), 16)]
 
 
-def loop(folder: Path, *, ahead: bool = True, seed: int = 1, own: bool = False) -> OneTextLoop:
-    target = lean(folder, positions=512)
+def loop(
+    folder: Path, *, ahead: bool = True, seed: int = 1, own: bool = False, end: int = 500,
+    end_ids: frozenset[int] = frozenset(), temperature: float = 1.0,
+) -> OneTextLoop:  # fmt: skip
+    target = lean(folder, temperature, positions=512)
     return OneTextLoop(
         tsu=ModelTsu(config=CONFIG, seed=seed, mode="exp2"),
         target=target if ahead else Plain(target),
-        proposer=OwnProposer(target=target, k=16) if own else Lagging(lean(folder, positions=512)),
+        proposer=OwnProposer(target=target, k=16) if own else Lagging(lean(folder, temperature, positions=512)),
         begin=CONTEXT[:4],
         mode="exp2",
         rng=np.random.default_rng(seed),
-        end=400,
+        end=end,
+        end_ids=end_ids,
     )
 
 
@@ -244,28 +251,100 @@ class Plain:
         return self._target.logprobs(contexts)
 
 
-def test_looking_ahead_changes_no_token(folder: Path) -> None:
-    texts = []
-    for ahead in (True, False):
-        it = loop(folder, ahead=ahead)
-        steps = [it.step() for _ in range(200)]
-        texts.append(it.tokens.tolist())
-        assert [step.position for step in steps] == list(range(4, 204))
-        assert [step.token for step in steps] == texts[-1][4:]
-    assert texts[0] == texts[1]
+@pytest.mark.parametrize("ahead", [True, False])
+def test_steps_are_the_text(folder: Path, ahead: bool) -> None:
+    """Positions and tokens of the steps fit together; a bonus token comes behind an accepted draft, and then only."""
+    it = loop(folder, ahead=ahead)
+    steps = [it.step() for _ in range(150)]
+    assert [token for step in steps for token in step.tokens] == it.tokens[4:].tolist()
+    position = 4
+    for step in steps:
+        assert step.position == position
+        bonus = ahead and step.verified.accepted_count == 1
+        assert (len(step.tokens), step.bonus_p is not None) == (1 + bonus, bonus)
+        assert step.tokens[0] == step.verified.tokens[0]
+        position += len(step.tokens)
+
+
+def test_a_bonus_token_costs_no_pass(folder: Path) -> None:
+    target = lean(folder, positions=512)
+    it = OneTextLoop(
+        tsu=ModelTsu(config=CONFIG, seed=3, mode="exp2"), target=target, proposer=Lagging(lean(folder, positions=512)),
+        begin=CONTEXT[:4], mode="exp2", rng=np.random.default_rng(3),
+    )  # fmt: skip
+    steps = [it.step() for _ in range(100)]
+    assert target.passes == 100
+    assert sum(len(step.tokens) for step in steps) > 110
+
+
+def test_the_end_of_a_text_is_its_end(folder: Path) -> None:
+    """No token beyond `end`, and none behind one that ends the text."""
+    for end in (5, 6, 30):
+        it = loop(folder, end=end)
+        while len(it.tokens) < end:
+            it.step()
+        assert len(it.tokens) == end
+    everything = frozenset(range(VOCAB))
+    it = loop(folder, end_ids=everything)
+    assert all(len(it.step().tokens) == 1 for _ in range(40))
+
+
+def test_pairs_of_tokens_follow_the_model(folder: Path) -> None:
+    """First tokens and bonus tokens against enumerated laws: the second token's law behind each first one.
+
+    2,000 texts from one context, at a temperature at which a few tokens are frequent. A bonus drawn from the row before
+    fails.
+    """
+    rows = lean(folder, 0.3)
+    first = np.exp(rows.logprobs(CONTEXT[None, :4])[0])
+    it = loop(folder, seed=11, temperature=0.3, own=True)
+    counts, behind = np.zeros(VOCAB), {}
+    for _ in range(2000):
+        it._texts = Texts(begin=CONTEXT[None, :4], vocab_size=VOCAB, order=None)
+        step = it.step()
+        counts[step.tokens[0]] += 1
+        if len(step.tokens) == 2:
+            behind.setdefault(step.tokens[0], []).append(step.tokens[1])
+    assert stats.pooled_chi2(counts, first).p_value >= ALPHA
+    tests, stale = [], []
+    for token, seconds in behind.items():
+        if len(seconds) >= 60:
+            law = np.exp(rows.logprobs(np.append(CONTEXT[:4], token)[None])[0])
+            seen = np.bincount(seconds, minlength=VOCAB)
+            tests.append(stats.pooled_chi2(seen, law).p_value)
+            stale.append(stats.pooled_chi2(seen, first).p_value)
+    assert len(tests) >= 2
+    assert min(tests) >= ALPHA
+    assert min(stale) < ALPHA
+
+
+def test_a_bonus_is_drawn_by_inversion() -> None:
+    p = np.array([0.0, 0.25, 0.0, 0.5, 0.25, 0.0])
+    drawn = [draw_token(p, u) for u in (0.0, 0.2499, 0.25, 0.7499, 0.75, 1 - 2**-53)]
+    assert drawn == [1, 1, 3, 3, 4, 4]
+    with pytest.raises(SpecError, match=r"u = 1\.0"):
+        draw_token(p, 1.0)
+    with pytest.raises(SpecError, match="sum of p"):
+        draw_token(p / 2, 0.5)
 
 
 def test_a_text_is_sound_and_a_careless_one_is_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests of a single text, on 300 tokens; a verifier that accepts everything emits the draft law."""
-    it, assessment = loop(folder), TextAssessment()
+    """The tests of a single text, on 300 steps; a verifier that accepts everything emits the draft law, and a bonus
+    from the wrong row is seen."""
+    it, assessment = loop(folder, end=500), TextAssessment()
+    stale = TextAssessment()
     for _ in range(300):
-        assessment.add(it.step())
+        step = it.step()
+        assessment.add(step)
+        wrong = None if step.bonus_p is None else int(step.bonus_p.argmin())
+        stale.add(step if wrong is None else replace(step, tokens=(step.tokens[0], wrong)))
     assert assessment.finish(300).sound
+    assert stale.finish(300).failed == ("bonus",)
     monkeypatch.setattr(SingleVerifier, "decide", lambda self, draws, uniforms: _all_accepted(draws))
-    it, careless = loop(folder), TextAssessment()
-    for _ in range(300):
+    it, careless = loop(folder, end=500), TextAssessment()
+    for _ in range(200):
         careless.add(it.step())
-    assert {"emitted", "accepted"} <= set(careless.finish(300).failed)
+    assert {"emitted", "accepted"} <= set(careless.finish(200).failed)
 
 
 def _all_accepted(draws):  # type: ignore[no-untyped-def]

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A head on a language model's own states: what it will say next, before its pass over the newest token.
+
+With h the model's hidden state behind the token before the newest one, e the embedding of the newest one and g its
+state behind the model's first few layers,
+
+    u = [h, n(e), n(g)]      z = A u + a      y = z + D (silu(G [n(u), n(z)]) * U [n(u), n(z)])      logits = O y + c,
+
+n RMSNorm without weights, O the rows of the model's own output matrix for the tokens that the head can propose. y
+stands for the hidden state behind the newest token; A starts as its ridge regression on u, D at zero. That a head
+extrapolates hidden states and borrows the output matrix is EAGLE's idea (Li et al., arXiv:2401.15077); running the
+first layers of the model itself is early exit (Elhoushi et al., arXiv:2404.16710).
+"""
+
+import hashlib
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .config import HeadConfig
+
+NORM_EPS = 1e-6
+"""Added to the mean square of a vector that is normed."""
+
+TARGET_DIGEST = "target_sha256"
+"""Member of a head's model.json that says which language model it belongs to; see `model_digest`."""
+
+
+class Head(nn.Module):
+    """The part of a head that is learned.
+
+    Parameters
+    ----------
+    config : HeadConfig
+    """
+
+    token_ids: Tensor
+    """Tokens that it can propose, int64 (kept,), increasing."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.predict = nn.Linear(3 * width, width)
+        self.gate_up = nn.Linear(4 * width, 2 * config.inner, bias=False)
+        self.down = nn.Linear(config.inner, width, bias=False)
+        self.bias = nn.Parameter(torch.zeros(config.kept))
+        nn.init.zeros_(self.down.weight)
+        self.register_buffer("token_ids", torch.arange(config.kept))
+
+    def forward(self, u: Tensor) -> Tensor:
+        """y of shape (..., width) from u of shape (..., 3 width); see `joined`."""
+        z = self.predict(u)
+        gate, up = self.gate_up(torch.cat([normed(u), normed(z)], dim=-1)).chunk(2, dim=-1)
+        return cast(Tensor, z + self.down(functional.silu(gate) * up))
+
+
+def joined(hidden: Tensor, embedded: Tensor, early: Tensor) -> Tensor:
+    """u: three Tensors of shape (..., width), of any float dtype, as one float32 Tensor (..., 3 width)."""
+    return torch.cat([hidden.float(), normed(embedded.float()), normed(early.float())], dim=-1)
+
+
+def normed(x: Tensor) -> Tensor:
+    """x over the root of its mean square, along the last axis."""
+    return functional.rms_norm(x, x.shape[-1:], eps=NORM_EPS)
+
+
+def model_digest(output_weights: Tensor) -> str:
+    """SHA-256 of the first 64 rows of an output matrix in bfloat16: which model, whatever format it runs in."""
+    rows = output_weights[:64].to(torch.bfloat16).contiguous().view(torch.int16)
+    return hashlib.sha256(rows.numpy().tobytes()).hexdigest()

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A proposer that reads the target's mind: a head (host/models/head.py) on the hidden states of the last pass."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from host.models.config import DESCRIPTION, HeadConfig
+from host.models.extra import check_train_extra
+from host.psi.batch import craft_among
+from host.psi.craft import check_craft
+from host.psi.schema import Psi
+from host.targets.base import Contexts, Target, check_contexts
+from hw.spec.errors import SpecError
+
+from .base import ProposerState, Stateless
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from host.models.head import Head
+    from host.targets.llama import LlamaTarget
+
+
+RANKED_AGAIN = 2
+"""Best tokens, in units of K, whose logits are worked out again in float64: those of bfloat16 are off by 0.1 nats."""
+
+
+class HeadProposer:
+    """psi of the head's distribution at the target's temperature, over the tokens that the head knows.
+
+    It needs the hidden state behind the token before the newest one. Behind a step of `host.decode.one_text` the
+    target's last pass has left it there; at the start of a text the target runs the prompt. The newest token goes
+    through the target's first layers, and through no more.
+
+    Parameters
+    ----------
+    model : Head
+    target : LlamaTarget
+        The language model that the head was trained on.
+    k : int
+        Most top-K ids of a psi.
+    tau : float
+        Temperature of the law.
+    eps : float or "auto"
+        Floor of a tail token; see `craft_psi`.
+    dtype : str
+        Numbers of the head, "float32" or "bfloat16", whatever the target's are: a head only proposes.
+
+    Raises
+    ------
+    SpecError
+        An argument is outside its range, or the target has other sizes than the head's.
+    """
+
+    order = None
+
+    def __init__(
+        self,
+        *,
+        model: Head,
+        target: LlamaTarget,
+        k: int,
+        tau: float = 1.0,
+        eps: float | str = "auto",
+        dtype: str = "bfloat16",
+    ) -> None:
+        from host.models.llama import DTYPES
+
+        if dtype not in DTYPES:
+            raise SpecError("dtype", dtype, "one of " + ", ".join(DTYPES))
+        config = model.config
+        check_fits(config, target)
+        check_craft(vocab_size=config.kept, k=k, tau=tau, eps=eps)
+        self.vocab_size = config.vocab_size
+        self._target = target
+        self._model = copy.deepcopy(model).eval().requires_grad_(False).to(DTYPES[dtype])
+        self._tokens: npt.NDArray[np.int64] = model.token_ids.numpy()
+        self._output = target.output_weights[model.token_ids].to(DTYPES[dtype])
+        self._craft = (k, tau, eps)
+
+    @classmethod
+    def load(cls, folder: Path, *, target: Target, k: int, tau: float = 1.0, eps: float | str = "auto") -> Self:
+        """The proposer that `python -m host.train head` left in a folder.
+
+        Raises
+        ------
+        SpecError
+            The folder holds no head or one of another language model, torch is not installed, or an argument is
+            outside its range.
+        """
+        check_train_extra("proposer", str(folder))
+        from host.models.head import TARGET_DIGEST, Head, model_digest  # torch: only where it is used
+        from host.models.store import load_model, read_json
+        from host.targets.llama import LlamaTarget
+
+        model, config = load_model(folder)
+        if not isinstance(config, HeadConfig) or not isinstance(model, Head):
+            raise SpecError("proposer", str(folder), "the folder of a head")
+        if not isinstance(target, LlamaTarget):
+            raise SpecError(
+                "target", type(target).__name__, "a Llama through the lean pass, for the proposer of a head"
+            )
+        proposer = cls(model=model, target=target, k=k, tau=tau, eps=eps)
+        if read_json(folder / DESCRIPTION).get(TARGET_DIGEST) != model_digest(target.output_weights):
+            raise SpecError("proposer", str(folder), "a head that was trained on the target's own states")
+        return proposer
+
+    def start(self, batch: int) -> ProposerState:
+        """Nothing is remembered: the target does."""
+        return Stateless()
+
+    def emit(self, state: ProposerState, contexts: Contexts) -> Sequence[Psi]:
+        """A psi for each context of at least one token."""
+        contexts = check_contexts(contexts, self.vocab_size)
+        q = np.stack([self._law(context) for context in contexts])
+        return craft_among(q, self._tokens, self.vocab_size, *self._craft)
+
+    def _law(self, context: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Probabilities of the tokens that the head knows behind one context, float64 (kept,)."""
+        import torch
+        from torch.nn import functional
+
+        with torch.inference_mode():
+            y = self._model(self.states(context).to(self._output.dtype))
+            logits = functional.linear(y, self._output).double() + self._model.bias
+            best = logits.topk(min(RANKED_AGAIN * self._craft[0], len(logits))).indices
+            rows = self._target.output_weights[self._model.token_ids[best]]
+            logits[best] = rows.double() @ y.double() + self._model.bias[best]
+            law: npt.NDArray[np.float64] = torch.softmax(logits / self._target.temperature, dim=-1).numpy()
+        return law
+
+    def states(self, context: npt.NDArray[np.int64]) -> Tensor:
+        """What the head looks at behind a context, float32 of shape (3 width,); see `host.models.head.joined`."""
+        import torch
+
+        from host.models.head import joined
+
+        target = self._target
+        early = target.early_state(context, self._model.config.early)
+        embedded = target.embedding[int(context[-1])]
+        if len(context) == 1:
+            return joined(torch.zeros_like(early), embedded, early)
+        return joined(target.hidden_states(context[:-1])[-1], embedded, early)
+
+
+def check_fits(config: HeadConfig, target: LlamaTarget) -> None:
+    """Raise `SpecError` unless the head's sizes are the target's."""
+    sizes = (("vocab_size", config.vocab_size, target.vocab_size), ("width", config.width, target.width))
+    for name, found, wanted in sizes:
+        if found != wanted:
+            raise SpecError(f"{name} of the head", found, f"{wanted}, the target's")
+    if config.early > target.layers:
+        raise SpecError("early layers of the head", config.early, f"at most the target's {target.layers}")

@@ -1,0 +1,365 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The head: what it looks at, its psi, whom it fits, its training and its command line, on a Llama of three layers."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from host.decode.one_text import OneTextLoop
+from host.models.config import DESCRIPTION, HeadConfig
+from host.models.head import Head, joined
+from host.models.llama_folder import load_llama
+from host.propose.head import HeadProposer
+from host.propose.registry import Request, make_proposer
+from host.psi.batch import craft_batch
+from host.targets.causal_lm import CausalLmTarget
+from host.targets.language_model import find_model, load_model
+from host.targets.llama import LlamaTarget
+from host.text_soundness import TextAssessment
+from host.train.command import main
+from host.train.goal import Goal
+from host.train.head import HeadTask, frequent_tokens, inputs, ridge_regression
+from host.train.own_text import OwnTexts, collect, round_path, write_texts
+from host.train.settings import TrainSettings
+from host.tsu.model import ModelTsu
+from hw.spec.config import TsuConfig
+from hw.spec.errors import SpecError
+from tests.reference.tiny_lm import SIZES, VOCAB, write_gpt2, write_llama
+
+torch.set_num_threads(1)
+
+WIDTH = SIZES["hidden_size"]
+CONTEXT = np.random.default_rng(5).integers(0, VOCAB, 12)
+CONFIG = HeadConfig(vocab_size=VOCAB, width=WIDTH, early=1, inner=24, kept=200)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_llama(tmp_path_factory.mktemp("llama"), num_hidden_layers=3)
+
+
+def lean(folder: Path, temperature: float = 1.0) -> LlamaTarget:
+    return LlamaTarget(model=load_llama(folder=folder, positions=256), temperature=temperature)
+
+
+def random_head(config: HeadConfig = CONFIG, seed: int = 0) -> Head:
+    """A head of which no part is zero, that knows every other token first."""
+    torch.manual_seed(seed)
+    head = Head(config)
+    torch.nn.init.normal_(head.down.weight, std=0.1)
+    torch.nn.init.normal_(head.bias)
+    head.token_ids.copy_(torch.randperm(config.vocab_size)[: config.kept].sort().values)
+    return head
+
+
+def reference_law(folder: Path, head: Head, context: np.ndarray, temperature: float) -> np.ndarray:
+    """The head's law over all tokens, from the states of transformers, in float64."""
+    from transformers import LlamaForCausalLM
+
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float64, local_files_only=True).eval()
+
+    def rms(x: torch.Tensor) -> torch.Tensor:
+        return x / (x.pow(2).mean() + 1e-6).sqrt()
+
+    with torch.inference_mode():
+        states = model(input_ids=torch.from_numpy(context)[None], output_hidden_states=True).hidden_states
+        embedding, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+        early = states[head.config.early][0, -1]
+        hidden = states[-1][0, -2] if len(context) > 1 else torch.zeros_like(early)
+        u = torch.cat([hidden, rms(embedding[context[-1]]), rms(early)])
+        weights = {name: tensor.double() for name, tensor in head.state_dict().items() if name != "token_ids"}
+        z = weights["predict.weight"] @ u + weights["predict.bias"]
+        gate, up = (weights["gate_up.weight"] @ torch.cat([rms(u), rms(z)])).chunk(2)
+        y = z + weights["down.weight"] @ (gate * torch.sigmoid(gate) * up)
+        law = np.zeros(head.config.vocab_size)
+        logits = output[head.token_ids] @ y + weights["bias"]
+        law[head.token_ids] = torch.softmax(logits / temperature, dim=0)
+    return law
+
+
+@pytest.mark.parametrize("early", [0, 1, 2])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_psi_is_that_of_the_formula(folder: Path, early: int, temperature: float) -> None:
+    head = random_head(HeadConfig(vocab_size=VOCAB, width=WIDTH, early=early, inner=24, kept=200))
+    proposer = HeadProposer(model=head, target=lean(folder, temperature), k=16, dtype="float32")
+    for context in (CONTEXT[:1], CONTEXT[:2], CONTEXT, np.append(CONTEXT[:5], 7)):
+        (psi,) = proposer.emit(proposer.start(1), context[None])
+        law = reference_law(folder, head, context, temperature)
+        (wanted,) = craft_batch(law[None], 16)
+        assert psi.ids.tolist() == wanted.ids.tolist()
+        assert np.abs(psi.scores_q.astype(int) - wanted.scores_q.astype(int)).max() <= 1  # a score at a rounding edge
+        assert psi.scale == pytest.approx(wanted.scale, rel=1e-4)
+        assert psi.tail == pytest.approx(wanted.tail, rel=1e-3)
+        assert psi.vocab_size == VOCAB
+
+
+def test_psi_does_not_depend_on_what_the_target_did_before(folder: Path) -> None:
+    """Behind accepted and refused drafts: the same psi as a fresh target gives, and a row of p that is as fresh."""
+    head, target = random_head(), lean(folder)
+    proposer = HeadProposer(model=head, target=target, k=16)
+    for length in (3, 4, 6, 5, 12):
+        context = CONTEXT[None, :length]
+        fresh = HeadProposer(model=head, target=lean(folder), k=16)
+        (psi,), (wanted,) = (it.emit(it.start(1), context) for it in (proposer, fresh))
+        assert psi.ids.tolist() == wanted.ids.tolist()
+        row = target.logprobs_ahead(context, np.array([length]))
+        assert np.allclose(row, lean(folder).logprobs(context), atol=2e-5)
+
+
+def test_a_step_of_the_loop_costs_one_pass(folder: Path) -> None:
+    target = lean(folder)
+    loop = OneTextLoop(
+        tsu=ModelTsu(config=TsuConfig(k_max=64), seed=1, mode="exp2"), target=target,
+        proposer=HeadProposer(model=random_head(), target=target, k=64), begin=CONTEXT, mode="exp2",
+        rng=np.random.default_rng(2),
+    )  # fmt: skip
+    assessment = TextAssessment()
+    for _ in range(80):
+        assessment.add(loop.step())
+    assert target.passes == 81  # one for the prompt but its last token
+    assert assessment.finish(80).sound
+
+
+def test_whom_a_head_fits(folder: Path, tmp_path: Path) -> None:
+    wider = HeadConfig(vocab_size=VOCAB, width=WIDTH + 2, early=1, inner=24, kept=200)
+    with pytest.raises(SpecError, match=r"width of the head = 34 .* 32, the target's"):
+        HeadProposer(model=Head(wider), target=lean(folder), k=16)
+    deeper = HeadConfig(vocab_size=VOCAB, width=WIDTH, early=4, inner=24, kept=200)
+    with pytest.raises(SpecError, match="early layers of the head = 4"):
+        HeadProposer(model=Head(deeper), target=lean(folder), k=16)
+    with pytest.raises(SpecError, match="K = 201"):
+        HeadProposer(model=Head(CONFIG), target=lean(folder), k=201)
+    with pytest.raises(SpecError, match="kept = 301"):
+        HeadConfig(vocab_size=VOCAB, width=WIDTH, kept=301)
+
+
+# --- texts and training -------------------------------------------------------------------------------------------
+
+
+def write(folder: Path, *, count: int = 8, length: int = 24, seed: int = 4, dtype: str = "float32") -> OwnTexts:
+    model = load_llama(folder=folder, positions=length, texts=count, dtype=dtype)
+    return write_texts(model, begins=[[299], [5, 6, 7]], temperatures=[1.0, 0.5], length=length, early=1, seed=seed)
+
+
+def test_texts_are_drawn_as_asked(folder: Path) -> None:
+    texts = write(folder)
+    assert texts.tokens.shape == (8, 24)
+    assert texts.temperatures.tolist() == [1.0, 0.5] * 4
+    assert texts.tokens[:2, 0].tolist() == texts.tokens[4:6, 0].tolist() == [299, 299]
+    assert texts.tokens[2:4, :3].tolist() == texts.tokens[6:, :3].tolist() == [[5, 6, 7]] * 2
+    assert torch.equal(write(folder).tokens, texts.tokens)
+    assert not torch.equal(write(folder, seed=5).tokens, texts.tokens)
+
+
+def test_states_of_a_text_are_those_of_a_pass_over_it(folder: Path) -> None:
+    texts = write(folder)
+    hidden, early = load_llama(folder=folder, positions=24, texts=8).states(texts.tokens.long(), 0, early=1)
+    assert torch.allclose(texts.hidden.float(), hidden, rtol=2**-7, atol=1e-3)
+    assert torch.allclose(texts.early.float(), early, rtol=2**-7, atol=1e-3)
+    heat = texts.temperatures[:, None, None]
+    logits = load_llama(folder=folder, positions=24, texts=8).forward(texts.tokens.long(), 0)[0] / heat
+    assert torch.allclose(texts.log_norms, logits.logsumexp(dim=-1), atol=1e-3)
+
+
+def test_texts_follow_the_model(folder: Path) -> None:
+    """The second token of 4,000 texts at each temperature, against the model's law; the other temperature's fails."""
+    from host import stats
+
+    texts = write_texts(
+        load_llama(folder=folder, positions=8, texts=8000), begins=[[9]], temperatures=[1.0, 0.5], length=2, early=0,
+        seed=3,
+    )  # fmt: skip
+    p_values = np.empty((2, 2))
+    for i, drawn_at in enumerate((1.0, 0.5)):
+        counts = np.bincount(texts.tokens[texts.temperatures == drawn_at, 1].numpy(), minlength=VOCAB)
+        for j, heat in enumerate((1.0, 0.5)):
+            law = np.exp(lean(folder, heat).logprobs(np.array([[9]]))[0])
+            p_values[i, j] = stats.pooled_chi2(counts, law).p_value
+    assert p_values.diagonal().min() >= 1e-6
+    assert max(p_values[0, 1], p_values[1, 0]) < 1e-6
+
+
+def test_rounds_that_are_there_are_not_written_again(folder: Path, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def round_of(number: int) -> OwnTexts:
+        asked.append(number)
+        return write(folder, seed=number)
+
+    whole = collect(tmp_path, rounds=3, write=round_of)
+    round_path(tmp_path, 1).unlink()
+    again = collect(tmp_path, rounds=3, write=round_of)
+    assert asked == [0, 1, 2, 1]
+    assert len(whole) == 24
+    assert all(torch.equal(getattr(whole, name), getattr(again, name)) for name in ("tokens", "hidden", "early"))
+    round_path(tmp_path, 0).write_bytes(b"no tensors")
+    with pytest.raises(SpecError, match="a readable"):
+        collect(tmp_path, rounds=3, write=round_of)
+
+
+def test_the_start_is_a_ridge_regression(folder: Path) -> None:
+    """Against numpy's least squares with the penalty as further rows."""
+    texts, model = write(folder, count=40), load_llama(folder=folder, positions=24, texts=40)
+    weight, bias = ridge_regression(model, texts)
+    x = np.pad(inputs(model, texts).flatten(0, 1).double().numpy(), ((0, 0), (0, 1)), constant_values=1.0)
+    y = texts.hidden[:, 1:].flatten(0, 1).double().numpy()
+    penalty = np.sqrt(1e-3 * np.diag(x.T @ x).mean()) * np.eye(x.shape[1])
+    wanted = np.linalg.lstsq(np.vstack([x, penalty]), np.vstack([y, np.zeros((x.shape[1], WIDTH))]), rcond=None)[0]
+    assert np.abs(weight.numpy() - wanted[:-1].T).max() <= 1e-3
+    assert np.abs(bias.numpy() - wanted[-1]).max() <= 1e-3
+
+
+def test_frequent_tokens_are_kept() -> None:
+    config = HeadConfig(vocab_size=6, width=1, kept=3)
+    assert frequent_tokens(torch.tensor([[5, 5, 1, 1, 1, 3, 2]]), config).tolist() == [1, 2, 5]
+    assert frequent_tokens(torch.tensor([[5]]), config).tolist() == [0, 1, 5]
+
+
+def measured(task: HeadTask) -> dict[str, float]:
+    with torch.no_grad():
+        return task.measure()
+
+
+def test_training_raises_what_the_regression_gives(folder: Path) -> None:
+    """One example is what the proposer sees in use; 100 steps lower the loss and raise acceptance."""
+    texts, heldout = write(folder, count=400), write(folder, count=64, seed=9)
+    settings = TrainSettings(steps=100, batch=16, rate=3e-3, warmup=5)
+    model = load_llama(folder=folder, positions=24, texts=400)
+    task = HeadTask(
+        config=CONFIG, model=model, texts=texts, heldout=heldout, settings=settings, goal=Goal(objective="kl", k=16)
+    )
+    context = texts.tokens[3, :7].numpy().astype(np.int64)
+    seen = HeadProposer(model=task.model, target=lean(folder), k=16).states(context)
+    assert torch.allclose(inputs(model, texts)[3, 5], seen, rtol=2**-6, atol=2e-2)
+    before, first = measured(task), task.loss(0, 0.0).item()
+    optimiser = torch.optim.AdamW(task.model.parameters(), lr=3e-3)
+    for step in range(100):
+        optimiser.zero_grad()
+        task.loss(step, step / 100).backward()
+        optimiser.step()
+    assert measured(task)["acceptance"] > before["acceptance"] + 0.02
+    assert task.loss(0, 0.0).item() < first
+    assert set(before) == {"acceptance", "acceptance_T1", "acceptance_T0.5", "score"}
+
+
+def test_a_head_that_is_no_better_than_chance(folder: Path) -> None:
+    """Texts whose early states and tokens were mixed up teach nothing: their acceptance is clearly lower."""
+    texts, heldout = write(folder, count=64), write(folder, count=32, seed=9)
+    mixed = OwnTexts(
+        tokens=heldout.tokens.flip(0), hidden=heldout.hidden, early=heldout.early.flip(0), log_norms=heldout.log_norms,
+        temperatures=heldout.temperatures,
+    )  # fmt: skip
+    scores = []
+    for part in (heldout, mixed):
+        task = HeadTask(
+            config=CONFIG, model=load_llama(folder=folder, positions=24, texts=64), texts=texts, heldout=part,
+            settings=TrainSettings(), goal=Goal(k=16),
+        )  # fmt: skip
+        scores.append(measured(task)["acceptance"])
+    assert scores[0] > scores[1] + 0.05
+
+
+# --- command line -------------------------------------------------------------------------------------------------
+
+
+def arguments(folder: Path, out: Path, *more: str) -> list[str]:
+    small = ["--rounds", "2", "--texts", "8", "--length", "24", "--early", "1", "--inner", "24", "--kept", "200"]
+    small += ["--K", "16", "--batch", "4", "--threads", "1", "--begin", "<end>", "--begin", "In the"]
+    return ["head", "--target", str(folder), "--out", str(out), *small, *more]
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("head") / "run"
+    assert main(arguments(folder, out, "--steps", "12", "--every", "4", "--plot", str(out.parent / "curve.png"))) == 0
+    return out
+
+
+def test_command_leaves_a_proposer(folder: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (trained.parent / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(trained.glob("texts-*"))
+    model = load_model(find_model(str(folder)), positions=64)
+    proposer, facts = make_proposer(str(trained), Request(model=model, k=16))
+    assert isinstance(proposer, HeadProposer)
+    assert facts == {"name": "trained", "kind": "head", "folder": "run"}
+    (psi,) = proposer.emit(proposer.start(1), CONTEXT[None])
+    assert (len(psi.ids), psi.vocab_size) == (16, VOCAB)
+    assert main(arguments(folder, trained, "--steps", "12", "--every", "4")) == 2
+    assert main(arguments(folder, trained, "--steps", "12", "--every", "4", "--resume")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert "a folder without a run, or resume" in lines[0]
+    assert "a run that has not ended" in lines[1]
+
+
+def test_a_head_of_another_model_is_refused(trained: Path, tmp_path: Path) -> None:
+    other = load_model(find_model(str(write_llama(tmp_path, seed=8, num_hidden_layers=3))), positions=64)
+    with pytest.raises(SpecError, match="a head that was trained on the target's own states"):
+        make_proposer(str(trained), Request(model=other, k=16))
+
+
+def test_a_head_needs_the_lean_pass(trained: Path, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="'CausalLmTarget' is not legal: expected a Llama through the lean pass"):
+        HeadProposer.load(trained, target=CausalLmTarget.from_folder(folder), k=16)
+    gpt2 = write_gpt2(tmp_path)
+    assert main(arguments(gpt2, tmp_path / "out")) == 2
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--temperatures", "1.0,1.0"], "temperatures = [1.0, 1.0] is not legal: expected at least one, and no two"),
+        (["--temperatures", "hot"], "temperatures = 'hot' is not legal: expected a finite number > 0"),
+        (["--temperatures", "0"], "temperature = 0.0 is not legal"),
+        (["--length", "4"], "length = 4 is not legal"),
+        (["--early", "4"], "early = 4 is not legal"),
+        (["--kept", "400"], "kept = 400 is not legal"),
+        (["--K", "300"], "K = 300 is not legal"),
+        (["--begin", ""], "begin = '' is not legal: expected a text of 1 to 23 tokens"),
+        (["--dtype", "int4"], "dtype = 'int4' is not legal"),
+        (["--objective", "hope"], "objective = 'hope' is not legal"),
+        (["--rounds", "0"], "rounds = 0 is not legal"),
+    ],
+)
+def test_refusals_leave_no_folder(
+    folder: Path, tmp_path: Path, more: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(folder, tmp_path / "out", *more)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> None:
+    """SIGINT behind the first checkpoint, then --resume, against a run that was not interrupted."""
+    slow = ["--steps", "400", "--every", "10", "--batch", "8"]
+    command = [sys.executable, "-m", "host.train", *arguments(folder, tmp_path / "cut", *slow)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "cut" / "checkpoint.json").exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, "--resume goes on" in error) == (130, True)
+    assert round_path(tmp_path / "cut", 0).exists()
+    assert main(arguments(folder, tmp_path / "cut", *slow, "--seed", "1", "--resume")) == 2
+    assert main(arguments(folder, tmp_path / "cut", *slow, "--resume")) == 0
+    assert main(arguments(folder, tmp_path / "whole", *slow)) == 0
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("cut", "whole")]
+    assert weights[0] == weights[1]
+    facts = [json.loads((tmp_path / name / DESCRIPTION).read_text()) for name in ("cut", "whole")]
+    assert facts[0] == facts[1]
+
+
+def test_joined_norms_two_of_three() -> None:
+    u = joined(torch.full((2, 4), 3.0), torch.full((2, 4), 3.0), torch.full((2, 4), -3.0))
+    assert torch.allclose(u, torch.cat([torch.full((2, 4), 3.0), torch.ones(2, 4), -torch.ones(2, 4)], dim=-1))
