@@ -9,12 +9,12 @@ import numpy as np
 import typer
 
 from host.models.config import GruConfig, LowRankConfig, TransformerConfig
-from host.runs.command import INT, NUMBER, floor, integer, number
+from host.runs.command import INT, NUMBER, Eps, Tau, floor, integer, number
 from host.targets.categorical import TargetError
 from host.telemetry.files import OutputError, check_destination, whole_file
 from host.text.corpus import TextError
 from host.text.tokens import keep_tokenizer
-from hw.spec.errors import SpecError
+from hw.spec.errors import SpecError, check_int
 
 from .data import load_tokens
 from .head_command import head
@@ -46,6 +46,7 @@ Writes a model, its learning log (log.jsonl) and a checkpoint to --out; --resume
 Examples
   python -m host.train target --tokens text.npz --out runs/target
   python -m host.train proposer --tokens text.npz --target runs/target --out runs/gru --objective kl-tv --plot gru.png
+  python -m host.train measure --tokens text.npz --target runs/target --proposer ngram:3
   python -m host.train sample --target runs/target --out samples.npz
   python -m host.train head --target smollm2 --out runs/head --plot head.png
   python -m host.train proposer --tokens text.npz --target bigram --proposer low-rank --rank 4 --out runs/rank4
@@ -177,6 +178,36 @@ def proposer(
         )
     keep_tokenizer(tokens, out)
     return show(out, plot)
+
+
+@app.command(help="Measure a proposer that is counted in the text, as trained ones are measured.")
+def measure(
+    tokens: TokensOption,
+    target: Annotated[str, typer.Option(help="folder of a trained target, bigram, or bigram:laplace")],
+    proposer: Annotated[str, typer.Option(help="ngram:N, or ngram:N:kneser-ney")] = "ngram:3",
+    k: Annotated[str, typer.Option("--K", metavar=INT, help="top-K ids in psi, up to min(V, 1024)")] = "32",
+    tau: Tau = "1.0",
+    eps: Eps = "auto",
+    length: Annotated[str, typer.Option(metavar=INT, help="tokens of a piece of text, as in proposer")] = str(
+        GRU.length
+    ),
+    threads: ThreadsOption = "1",
+) -> int:
+    """Measure; returns the exit status."""
+    prepare("tokens", str(tokens), None, threads)
+    text = load_tokens(tokens)
+    from .goal import Goal  # torch: only when something is measured
+    from .measure import counted_proposer, measure_counted
+    from .run import open_target
+
+    figures = measure_counted(
+        proposer=counted_proposer(proposer, text),
+        target=open_target(target, text),
+        tokens=text,
+        goal=Goal(k=integer("K", k), tau=number("tau", tau), eps=floor(eps)),
+        length=check_int("length", integer("length", length), 1, 1 << 20),
+    )
+    return print_lines([f"{name}={value:.6g}" for name, value in figures.items() if name != "score"])
 
 
 @app.command(help="Let a target write texts: tokens on which a proposer meets the contexts that it will meet in use.")

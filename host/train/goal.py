@@ -90,3 +90,10 @@ def check_vocab_sizes(vocab_size: int, target: Target, tokens: Tokens) -> None:
     for name, found in (("model", vocab_size), ("target", target.vocab_size)):
         if found != tokens.vocab_size:
             raise SpecError(f"vocab_size of the {name}", found, f"that of the tokens, {tokens.vocab_size}")
+
+
+def normalised(p: Tensor) -> npt.NDArray[np.float64]:
+    """float32 rows as float64 that sum to 1."""
+    rows = p.numpy().astype(np.float64)
+    normal: npt.NDArray[np.float64] = rows / rows.sum(axis=1, keepdims=True)
+    return normal

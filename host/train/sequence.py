@@ -4,28 +4,19 @@
 from dataclasses import asdict
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from host.models.config import GruConfig, describe
 from host.targets.base import Target
 
-from .data import Tokens, even_pieces, random_pieces
+from .data import Tokens, random_pieces
 from .digests import laws_digest, text_digest
-from .goal import Goal, check_vocab_sizes, figures, seeded_model
+from .goal import Goal, check_vocab_sizes, figures, normalised, seeded_model
 from .laws import laws_along
+from .measure import heldout_pieces
 from .objectives import kl, log_softmax, overlap
 from .settings import TrainSettings
-
-MEASURED_PIECES = 20
-"""Held-out pieces, at most."""
-
-MEASURED_LENGTH = 4
-"""Length of a held-out piece over that of a piece to learn from; the first quarter is not measured."""
-
-MEASURED_BATCH = 5
-"""Pieces of one pass."""
 
 
 class SequenceTask:
@@ -55,10 +46,8 @@ class SequenceTask:
         self.config = config
         self._target, self._tokens, self._settings, self._goal = target, tokens, settings, goal
         self.model = seeded_model(config, settings.seed)
-        pieces = even_pieces(tokens.heldout, count=MEASURED_PIECES, length=MEASURED_LENGTH * settings.length)
-        self._skip = pieces.shape[1] // 4
-        self._heldout = torch.split(torch.from_numpy(pieces), MEASURED_BATCH)
-        self._heldout_laws = [laws_along(target, part)[:, self._skip :].flatten(0, 1) for part in self._heldout]
+        self._heldout = list(heldout_pieces(tokens, length=settings.length))
+        self._heldout_laws = [laws_along(target, part)[:, skip:].flatten(0, 1) for part, skip in self._heldout]
 
     def loss(self, step: int, progress: float) -> Tensor:
         """Mean objective over all prefixes of random pieces."""
@@ -71,10 +60,10 @@ class SequenceTask:
     def measure(self) -> dict[str, float]:
         """acceptance through psi (the score), the overlap without psi, KL in nats; means over held-out contexts."""
         accepted, raw, divergence = [], [], []
-        for pieces, p in zip(self._heldout, self._heldout_laws, strict=True):
-            log_q = log_softmax(self.model(pieces)[:, self._skip :].flatten(0, 1).double())
+        for (pieces, skip), p in zip(self._heldout, self._heldout_laws, strict=True):
+            log_q = log_softmax(self.model(pieces)[:, skip:].flatten(0, 1).double())
             q = log_q.exp()
-            accepted.append(self._goal.accepted(_normalised(p), q.numpy()))
+            accepted.append(self._goal.accepted(normalised(p), q.numpy()))
             raw.append(overlap(p, q))
             divergence.append(kl(p, log_q))
         return figures(
@@ -90,10 +79,3 @@ class SequenceTask:
             **text_digest(self._tokens),
             "target_sha256": laws_digest(first),
         }
-
-
-def _normalised(p: Tensor) -> npt.NDArray[np.float64]:
-    """float32 rows as float64 that sum to 1."""
-    rows = p.numpy().astype(np.float64)
-    normal: npt.NDArray[np.float64] = rows / rows.sum(axis=1, keepdims=True)
-    return normal

@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from host.report.learning_curve import plot_learning
+from host.targets.bigram import corpus_bigram
+from host.targets.ngram import NgramTarget
 from host.train.checkpoint import STATE
 from host.train.command import main
 from host.train.data import Tokens, even_pieces, load_tokens, random_pieces
@@ -168,3 +170,36 @@ def test_files_that_are_no_tokens(tmp_path):
         with pytest.raises(SpecError, match="tokens = "):
             load_tokens(tmp_path / name)
     assert Tokens(train=[0, 1], heldout=[1, 1], vocab_size=2).train.dtype == np.int64
+
+
+def measured(capsys: pytest.CaptureFixture[str], tokens: Path, *more: str) -> dict[str, float]:
+    assert main(["measure", "--tokens", str(tokens), "--length", "32", *more]) == 0
+    return {name: float(value) for name, value in (line.split("=") for line in capsys.readouterr().out.splitlines())}
+
+
+def test_counted_proposers_are_measured(tokens, capsys):
+    """Bigrams against themselves, then unigrams against an overlap that is added up here, token by token."""
+    same = measured(capsys, tokens, "--target", "bigram", "--proposer", "ngram:2", "--K", "12")
+    assert same["overlap"] == pytest.approx(1, abs=1e-5)
+    assert same["kl"] == pytest.approx(0, abs=1e-5)
+    assert 0.98 < same["acceptance"] < 1
+    cut = measured(capsys, tokens, "--target", "bigram", "--proposer", "ngram:2", "--K", "2")
+    assert cut["overlap"] == same["overlap"]
+    assert cut["acceptance"] < same["acceptance"]
+
+    text = load_tokens(tokens)
+    bigram = corpus_bigram(tokens=text.train, vocab_size=12, smoothing="witten-bell")
+    unigram = NgramTarget(tokens=text.train, vocab_size=12, n=1)
+    (q,) = np.exp(unigram.logprobs(np.zeros((1, 0), dtype=np.int64)))
+    pieces = even_pieces(text.heldout, count=20, length=128)
+    contexts = np.concatenate([piece[31:] for piece in pieces])  # a quarter of each piece is not measured
+    p = np.exp(bigram.logprobs(contexts[:, None]))
+    wanted = np.minimum(p, q).sum(axis=1).mean()
+    single = measured(capsys, tokens, "--target", "bigram", "--proposer", "ngram:1", "--K", "12")
+    assert single["overlap"] == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ngram", "ngram:0", "ngram:3:good-turing", "gru"])
+def test_proposers_that_cannot_be_counted(tokens, capsys, name):
+    assert main(["measure", "--tokens", str(tokens), "--target", "bigram", "--proposer", name]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
