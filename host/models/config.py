@@ -112,7 +112,7 @@ class LowRankConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class HeadConfig:
-    """Sizes of a head on a language model's states; with the defaults and width 576 it has 6.3 M parameters.
+    """Sizes of a head on a language model's states.
 
     Parameters
     ----------
@@ -126,6 +126,8 @@ class HeadConfig:
         Width of the head's gated layer.
     kept : int
         Tokens that the head can propose, in [1, V].
+    rank : int
+        Numbers by which they are shortlisted, in [1, width].
 
     Raises
     ------
@@ -138,6 +140,7 @@ class HeadConfig:
     early: int = 2
     inner: int = 1536
     kept: int = 16384
+    rank: int = 128
 
     def __post_init__(self) -> None:
         check_int("vocab_size", self.vocab_size, 1, VOCAB_LIMIT)
@@ -145,6 +148,7 @@ class HeadConfig:
         check_int("early", self.early, 0, 1024)
         check_int("inner", self.inner, 1, WIDTH_LIMIT)
         check_int("kept", self.kept, 1, self.vocab_size)
+        check_int("rank", self.rank, 1, self.width)
 
 
 DESCRIPTION = "model.json"

@@ -7,19 +7,23 @@ state behind the model's first few layers,
     u = [h, n(e), n(g)]      z = A u + a      y = z + D (silu(G [n(u), n(z)]) * U [n(u), n(z)])      logits = O y + c,
 
 n RMSNorm without weights, O the rows of the model's own output matrix for the tokens that the head can propose. y
-stands for the hidden state behind the newest token; A starts as its ridge regression on u, D at zero. That a head
+stands for the hidden state behind the newest token; A is its ridge regression on u, D starts at zero. Only the logits
+of the best tokens are worked out by O: B S y of low rank says which these are, and stands for the others. That a head
 extrapolates hidden states and borrows the output matrix is EAGLE's idea (Li et al., arXiv:2401.15077); running the
 first layers of the model itself is early exit (Elhoushi et al., arXiv:2404.16710).
 """
 
 import hashlib
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import HeadConfig
+from .product import product
+
+SHORTLIST = 512
+"""Tokens whose logits are exact."""
 
 NORM_EPS = 1e-6
 """Added to the mean square of a vector that is normed."""
@@ -38,6 +42,10 @@ class Head(nn.Module):
 
     token_ids: Tensor
     """Tokens that it can propose, int64 (kept,), increasing."""
+    short_in: Tensor
+    """S, float32 (rank, width)."""
+    short_out: Tensor
+    """B, float32 (kept, rank)."""
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
@@ -49,12 +57,50 @@ class Head(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.kept))
         nn.init.zeros_(self.down.weight)
         self.register_buffer("token_ids", torch.arange(config.kept))
+        self.register_buffer("short_in", torch.zeros(config.rank, width))
+        self.register_buffer("short_out", torch.zeros(config.kept, config.rank))
 
     def forward(self, u: Tensor) -> Tensor:
         """y of shape (..., width) from u of shape (..., 3 width); see `joined`."""
-        z = self.predict(u)
-        gate, up = self.gate_up(torch.cat([normed(u), normed(z)], dim=-1)).chunk(2, dim=-1)
-        return cast(Tensor, z + self.down(functional.silu(gate) * up))
+        z = product(u, self.predict.weight) + self.predict.bias
+        gate, up = product(torch.cat([normed(u), normed(z)], dim=-1), self.gate_up.weight).chunk(2, dim=-1)
+        return z + product(functional.silu(gate) * up, self.down.weight)
+
+    def logits(self, y: Tensor, output: Tensor) -> Tensor:
+        """Logits of the kept tokens.
+
+        Parameters
+        ----------
+        y : float32 Tensor of shape (n, width)
+        output : Tensor of shape (kept, width)
+            Their output weights.
+
+        Returns
+        -------
+        float32 Tensor of shape (n, kept)
+        """
+        logits = product(product(y, self.short_in), self.short_out) + self.bias
+        best = logits.topk(min(SHORTLIST, self.config.kept), dim=-1).indices
+        exact = (output[best].float() @ y[:, :, None])[:, :, 0] + self.bias[best]
+        return logits.scatter(-1, best, exact)
+
+    def set_shortlist(self, output: Tensor, moments: Tensor) -> None:
+        """The shortlist that errs least, in the mean square over tokens and states.
+
+        With E[y y'] = L L', the SVD of O L cut to `rank` gives B S = (O L V) (V' L^-1).
+
+        Parameters
+        ----------
+        output : float32 Tensor of shape (kept, width)
+        moments : float64 Tensor of shape (width, width)
+            E[y y'], positive definite.
+        """
+        lower = torch.linalg.cholesky(moments)
+        whole = output.double() @ lower
+        _, vectors = torch.linalg.eigh(whole.T @ whole)  # in ascending order
+        chosen = vectors[:, -self.config.rank :]
+        self.short_out.copy_(whole @ chosen)
+        self.short_in.copy_(torch.linalg.solve_triangular(lower.T, chosen, upper=True).T)
 
 
 def joined(hidden: Tensor, embedded: Tensor, early: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from hw.spec.errors import SpecError, check_int
 
 from .errors import ModelError
 from .llama_config import LlamaConfig
+from .product import product
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Number formats of weights and cache, by name."""
@@ -162,7 +163,7 @@ class LlamaModel:
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
         """Output weights times hidden states (..., width): float32 logits (..., vocab_size)."""
-        return F.linear(hidden, self.output_weights).float()
+        return product(hidden, self.output_weights).float()
 
     def _embedded(self, tokens: Tensor, start: int, layers: int) -> Tensor:
         """Rows of the embedding, the arguments of a pass checked."""
@@ -181,8 +182,8 @@ class LlamaModel:
         for number in range(first, end):
             layer = self._layers[number]
             x = x + self._attend(number, self._normed(x, layer.before_attention), start, cos, sin, mask)
-            gate, up = F.linear(self._normed(x, layer.before_mlp), layer.gate_up).chunk(2, dim=-1)
-            x = x + F.linear(F.silu(gate).mul_(up), layer.down)
+            gate, up = product(self._normed(x, layer.before_mlp), layer.gate_up).chunk(2, dim=-1)
+            x = x + product(F.silu(gate).mul_(up), layer.down)
         return x
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -192,7 +193,7 @@ class LlamaModel:
         """Attention of one layer; x of shape (texts, n, width). Keys and values of the n positions go to the cache."""
         c, layer = self.config, self._layers[number]
         texts, count, _ = x.shape
-        heads = F.linear(x, layer.qkv).view(texts, count, c.heads + 2 * c.kv_heads, c.head_dim).transpose(1, 2)
+        heads = product(x, layer.qkv).view(texts, count, c.heads + 2 * c.kv_heads, c.head_dim).transpose(1, 2)
         turned = rotate(heads[:, : c.heads + c.kv_heads], cos, sin)
         keys, values = self._keys[number], self._values[number]
         end = start + count
@@ -204,7 +205,7 @@ class LlamaModel:
         if mask is not None:
             scores = (scores.view(texts, c.kv_heads, -1, count, end) + mask).view(texts, c.kv_heads, -1, end)
         mixed = torch.softmax(scores, dim=-1, dtype=torch.float32).to(self.dtype) @ values[:, :, :end]
-        return F.linear(
+        return product(
             mixed.view(texts, c.heads, count, c.head_dim).transpose(1, 2).reshape(texts, count, -1), layer.out
         )
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
     from host.targets.llama import LlamaTarget
 
 
-RANKED_AGAIN = 2
-"""Best tokens, in units of K, whose logits are worked out again in float64: those of bfloat16 are off by 0.1 nats."""
-
-
 class HeadProposer:
     """psi of the head's distribution at the target's temperature, over the tokens that the head knows.
 
@@ -50,8 +45,6 @@ class HeadProposer:
         Temperature of the law.
     eps : float or "auto"
         Floor of a tail token; see `craft_psi`.
-    dtype : str
-        Numbers of the head, "float32" or "bfloat16", whatever the target's are: a head only proposes.
 
     Raises
     ------
@@ -69,20 +62,15 @@ class HeadProposer:
         k: int,
         tau: float = 1.0,
         eps: float | str = "auto",
-        dtype: str = "bfloat16",
     ) -> None:
-        from host.models.llama import DTYPES
-
-        if dtype not in DTYPES:
-            raise SpecError("dtype", dtype, "one of " + ", ".join(DTYPES))
         config = model.config
         check_fits(config, target)
         check_craft(vocab_size=config.kept, k=k, tau=tau, eps=eps)
         self.vocab_size = config.vocab_size
         self._target = target
-        self._model = copy.deepcopy(model).eval().requires_grad_(False).to(DTYPES[dtype])
+        self._model = model.eval()
         self._tokens: npt.NDArray[np.int64] = model.token_ids.numpy()
-        self._output = target.output_weights[model.token_ids].to(DTYPES[dtype])
+        self._output = target.output_weights[model.token_ids]
         self._craft = (k, tau, eps)
 
     @classmethod
@@ -125,14 +113,10 @@ class HeadProposer:
     def _law(self, context: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Probabilities of the tokens that the head knows behind one context, float64 (kept,)."""
         import torch
-        from torch.nn import functional
 
         with torch.inference_mode():
-            y = self._model(self.states(context).to(self._output.dtype))
-            logits = functional.linear(y, self._output).double() + self._model.bias
-            best = logits.topk(min(RANKED_AGAIN * self._craft[0], len(logits))).indices
-            rows = self._target.output_weights[self._model.token_ids[best]]
-            logits[best] = rows.double() @ y.double() + self._model.bias[best]
+            y = self._model(self.states(context)[None])
+            logits = self._model.logits(y, self._output)[0].double()
             law: npt.NDArray[np.float64] = torch.softmax(logits / self._target.temperature, dim=-1).numpy()
         return law
 

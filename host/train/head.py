@@ -78,6 +78,7 @@ class HeadTask:
         with torch.no_grad():
             self.model.predict.weight.copy_(weight)
             self.model.predict.bias.copy_(bias)
+            self.model.set_shortlist(self._output[self.model.token_ids], second_moments(texts))
         self.model.predict.requires_grad_(False)
 
     def loss(self, step: int, progress: float) -> Tensor:
@@ -128,7 +129,7 @@ class HeadTask:
         parts = []
         for rows in torch.split(chosen, CHUNK):
             p = torch.softmax(functional.linear(hidden[rows].float(), self._output).double() / heat, dim=-1)
-            logits = functional.linear(self.model(u[rows]), kept, self.model.bias)
+            logits = self.model.logits(self.model(u[rows]), kept)
             q = torch.zeros_like(p)
             q[:, self.model.token_ids] = torch.softmax(logits.double() / heat, dim=-1)
             parts.append(overlaps(p.numpy(), q.numpy(), self._goal.k, self._goal.tau, self._goal.eps))
@@ -166,6 +167,16 @@ def ridge_regression(model: LlamaModel, texts: OwnTexts) -> tuple[Tensor, Tensor
     gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
     solved = torch.linalg.solve(gram, moment).float().T
     return solved[:, :-1], solved[:, -1]
+
+
+def second_moments(texts: OwnTexts) -> Tensor:
+    """E[y y'] of the hidden states of `inputs`, with `RIDGE` times the mean of the diagonal; float64 (width, width)."""
+    total = torch.zeros(())
+    for part in torch.split(after(texts.hidden), CHUNK):
+        y = part.flatten(0, 1).float()
+        total = total + (y.T @ y).double()
+    moments = total / after(texts.hidden)[..., 0].numel()
+    return moments + RIDGE * moments.diagonal().mean() * torch.eye(len(moments), dtype=torch.float64)
 
 
 def tensor_digest(tensor: Tensor) -> str:

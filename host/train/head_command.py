@@ -17,7 +17,7 @@ BEGINS = {SMOLLM2: ("<|endoftext|>", "<|im_start|>user\n")}
 """How texts begin, by the name of the model: a document, and a conversation."""
 
 _HEAD = {"head": HEAD}
-_SIZES = HeadConfig(vocab_size=1 << 20, width=1)
+_SIZES = HeadConfig(vocab_size=1 << 20, width=1 << 10)
 
 
 def head(
@@ -40,6 +40,7 @@ def head(
     kept: Annotated[str, typer.Option(metavar=INT, help="tokens that it can propose, the most frequent ones")] = str(
         _SIZES.kept
     ),
+    rank: Annotated[str, typer.Option(metavar=INT, help="numbers by which tokens are shortlisted")] = str(_SIZES.rank),
     objective: Annotated[
         str, typer.Option(help="kl, tv, nla, lk, or one after another: kl-tv, kl-nla, kl-lk")
     ] = "kl-nla",
@@ -84,7 +85,12 @@ def head(
         tau=number("tau", tau),
         eps=floor(eps),
     )
-    sizes = {"early": integer("early", early), "inner": integer("inner", inner), "kept": integer("kept", kept)}
+    sizes = {
+        "early": integer("early", early),
+        "inner": integer("inner", inner),
+        "kept": integer("kept", kept),
+        "rank": integer("rank", rank),
+    }
     run = HeadRun(found=find_model(target), plan=plan, sizes=sizes, goal=goal, folder=out, resume=resume)
     with progress_bar(plan.rounds + 1) as shown:
         written = run.write(None if shown is None else lambda rounds: shown(rounds, {}))

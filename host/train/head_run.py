@@ -84,7 +84,7 @@ class HeadRun:
         A Llama that the lean pass can run.
     plan : TextPlan
     sizes : dict
-        `early`, `inner` and `kept` of `HeadConfig`.
+        `early`, `inner`, `kept` and `rank` of `HeadConfig`.
     goal : Goal
     folder : Path
         Made if need be. It gets the texts, and the model as `host.train.loop.train` says.

@@ -25,7 +25,7 @@ from host.targets.llama import LlamaTarget
 from host.text_soundness import TextAssessment
 from host.train.command import main
 from host.train.goal import Goal
-from host.train.head import HeadTask, frequent_tokens, inputs, ridge_regression
+from host.train.head import HeadTask, frequent_tokens, inputs, ridge_regression, second_moments
 from host.train.own_text import OwnTexts, collect, round_path, write_texts
 from host.train.settings import TrainSettings
 from host.tsu.model import ModelTsu
@@ -37,7 +37,7 @@ torch.set_num_threads(1)
 
 WIDTH = SIZES["hidden_size"]
 CONTEXT = np.random.default_rng(5).integers(0, VOCAB, 12)
-CONFIG = HeadConfig(vocab_size=VOCAB, width=WIDTH, early=1, inner=24, kept=200)
+CONFIG = HeadConfig(vocab_size=VOCAB, width=WIDTH, early=1, inner=24, kept=200, rank=8)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def lean(folder: Path, temperature: float = 1.0) -> LlamaTarget:
 
 
 def random_head(config: HeadConfig = CONFIG, seed: int = 0) -> Head:
-    """A head of which no part is zero, that knows every other token first."""
+    """A head of which no part is zero."""
     torch.manual_seed(seed)
     head = Head(config)
     torch.nn.init.normal_(head.down.weight, std=0.1)
@@ -74,7 +74,7 @@ def reference_law(folder: Path, head: Head, context: np.ndarray, temperature: fl
         early = states[head.config.early][0, -1]
         hidden = states[-1][0, -2] if len(context) > 1 else torch.zeros_like(early)
         u = torch.cat([hidden, rms(embedding[context[-1]]), rms(early)])
-        weights = {name: tensor.double() for name, tensor in head.state_dict().items() if name != "token_ids"}
+        weights = {name: tensor.double() for name, tensor in head.state_dict().items() if "short" not in name}
         z = weights["predict.weight"] @ u + weights["predict.bias"]
         gate, up = (weights["gate_up.weight"] @ torch.cat([rms(u), rms(z)])).chunk(2)
         y = z + weights["down.weight"] @ (gate * torch.sigmoid(gate) * up)
@@ -87,8 +87,8 @@ def reference_law(folder: Path, head: Head, context: np.ndarray, temperature: fl
 @pytest.mark.parametrize("early", [0, 1, 2])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_psi_is_that_of_the_formula(folder: Path, early: int, temperature: float) -> None:
-    head = random_head(HeadConfig(vocab_size=VOCAB, width=WIDTH, early=early, inner=24, kept=200))
-    proposer = HeadProposer(model=head, target=lean(folder, temperature), k=16, dtype="float32")
+    head = random_head(HeadConfig(vocab_size=VOCAB, width=WIDTH, early=early, inner=24, kept=200, rank=8))
+    proposer = HeadProposer(model=head, target=lean(folder, temperature), k=16)
     for context in (CONTEXT[:1], CONTEXT[:2], CONTEXT, np.append(CONTEXT[:5], 7)):
         (psi,) = proposer.emit(proposer.start(1), context[None])
         law = reference_law(folder, head, context, temperature)
@@ -128,16 +128,16 @@ def test_a_step_of_the_loop_costs_one_pass(folder: Path) -> None:
 
 
 def test_whom_a_head_fits(folder: Path, tmp_path: Path) -> None:
-    wider = HeadConfig(vocab_size=VOCAB, width=WIDTH + 2, early=1, inner=24, kept=200)
+    wider = HeadConfig(vocab_size=VOCAB, width=WIDTH + 2, early=1, inner=24, kept=200, rank=8)
     with pytest.raises(SpecError, match=r"width of the head = 34 .* 32, the target's"):
         HeadProposer(model=Head(wider), target=lean(folder), k=16)
-    deeper = HeadConfig(vocab_size=VOCAB, width=WIDTH, early=4, inner=24, kept=200)
+    deeper = HeadConfig(vocab_size=VOCAB, width=WIDTH, early=4, inner=24, kept=200, rank=8)
     with pytest.raises(SpecError, match="early layers of the head = 4"):
         HeadProposer(model=Head(deeper), target=lean(folder), k=16)
     with pytest.raises(SpecError, match="K = 201"):
         HeadProposer(model=Head(CONFIG), target=lean(folder), k=201)
     with pytest.raises(SpecError, match="kept = 301"):
-        HeadConfig(vocab_size=VOCAB, width=WIDTH, kept=301)
+        HeadConfig(vocab_size=VOCAB, width=WIDTH, kept=301, rank=8)
 
 
 # --- texts and training -------------------------------------------------------------------------------------------
@@ -216,8 +216,41 @@ def test_the_start_is_a_ridge_regression(folder: Path) -> None:
     assert np.abs(bias.numpy() - wanted[-1]).max() <= 1e-3
 
 
+def test_the_shortlist_errs_least(folder: Path) -> None:
+    """At full rank it is O y; at rank 8 its error is the rest of the SVD, and below that of the SVD of O alone."""
+    texts = write(folder, count=40)
+    y = texts.hidden[:, 1:].flatten(0, 1).double()
+    moments = second_moments(texts)
+    output = torch.randn(200, WIDTH, generator=torch.Generator().manual_seed(2))
+    whole = output.double() @ y.T
+    errors = {}
+    for rank in (8, WIDTH):
+        head = Head(HeadConfig(vocab_size=VOCAB, width=WIDTH, early=1, inner=24, kept=200, rank=rank))
+        head.set_shortlist(output, moments)
+        errors[rank] = (head.short_out.double() @ head.short_in.double() @ y.T - whole).square().mean()
+    singular = torch.linalg.svdvals(output.double() @ torch.linalg.cholesky(moments))
+    assert errors[WIDTH] <= 1e-6 * whole.square().mean()
+    assert errors[8].item() == pytest.approx(singular[8:].square().sum().item() / 200, rel=0.02)
+    u, s, v = torch.linalg.svd(output.double(), full_matrices=False)
+    plain = (u[:, :8] * s[:8]) @ v[:8] @ y.T - whole
+    assert errors[8] < 0.9 * plain.square().mean()
+
+
+def test_tokens_beyond_the_shortlist_have_approximate_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("host.models.head.SHORTLIST", 20)
+    head, output, y = random_head(), torch.randn(200, WIDTH), torch.randn(3, WIDTH)
+    head.set_shortlist(output, torch.eye(WIDTH, dtype=torch.float64))
+    exact = y @ output.T + head.bias
+    rough = y @ head.short_in.T @ head.short_out.T + head.bias
+    best = rough.topk(20).indices
+    found = head.logits(y, output)
+    assert torch.allclose(found.gather(1, best), exact.gather(1, best), atol=1e-4)
+    others = torch.ones(3, 200, dtype=torch.bool).scatter(1, best, False)
+    assert torch.allclose(found[others], rough[others], atol=1e-4)
+
+
 def test_frequent_tokens_are_kept() -> None:
-    config = HeadConfig(vocab_size=6, width=1, kept=3)
+    config = HeadConfig(vocab_size=6, width=1, kept=3, rank=1)
     assert frequent_tokens(torch.tensor([[5, 5, 1, 1, 1, 3, 2]]), config).tolist() == [1, 2, 5]
     assert frequent_tokens(torch.tensor([[5]]), config).tolist() == [0, 1, 5]
 
@@ -270,7 +303,22 @@ def test_a_head_that_is_no_better_than_chance(folder: Path) -> None:
 
 
 def arguments(folder: Path, out: Path, *more: str) -> list[str]:
-    small = ["--rounds", "2", "--texts", "8", "--length", "24", "--early", "1", "--inner", "24", "--kept", "200"]
+    small = [
+        "--rounds",
+        "2",
+        "--texts",
+        "8",
+        "--length",
+        "24",
+        "--early",
+        "1",
+        "--inner",
+        "24",
+        "--kept",
+        "200",
+        "--rank",
+        "8",
+    ]
     small += ["--K", "16", "--batch", "4", "--threads", "1", "--begin", "<end>", "--begin", "In the"]
     return ["head", "--target", str(folder), "--out", str(out), *small, *more]
 
@@ -321,6 +369,7 @@ def test_a_head_needs_the_lean_pass(trained: Path, folder: Path, tmp_path: Path)
         (["--length", "4"], "length = 4 is not legal"),
         (["--early", "4"], "early = 4 is not legal"),
         (["--kept", "400"], "kept = 400 is not legal"),
+        (["--rank", "33"], "rank = 33 is not legal"),
         (["--K", "300"], "K = 300 is not legal"),
         (["--begin", ""], "begin = '' is not legal: expected a text of 1 to 23 tokens"),
         (["--dtype", "int4"], "dtype = 'int4' is not legal"),
