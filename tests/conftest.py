@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole suite: programs that tests start can be interrupted, also where the suite runs in the background."""
+"""The whole suite: programs that tests start can be interrupted, and numerical libraries use one thread a worker."""
 
+import os
 import signal
+
+# Of torch and BLAS, here and in programs that tests start: threads of two workers that wait for each other took 50 times
+# as long as one thread of each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure() -> None:
