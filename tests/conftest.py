@@ -4,8 +4,8 @@
 import os
 import signal
 
-# Of torch and BLAS, here and in programs that tests start: threads of two workers that wait for each other took 50 times
-# as long as one thread of each.
+# Of torch and BLAS, here and in programs that tests start: two workers whose threads wait for each other took 50 times
+# as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
