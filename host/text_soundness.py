@@ -70,7 +70,7 @@ class TextAssessment:
         self._events["drafts"].add(bool(above[int(step.draws.tokens[0])]), q_above)
         self._events["accepted"].add(step.verified.accepted_count == 1, overlap)
         if step.bonus_p is not None:
-            common = step.bonus_p > float(step.bonus_p @ step.bonus_p)
+            common = step.bonus_p > np.square(step.bonus_p).sum()  # a BLAS product would leave threads that spin
             self._events["bonus"].add(bool(common[step.tokens[1]]), float(step.bonus_p[common].sum()))
         return min(overlap, 1.0)
 
