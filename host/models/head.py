@@ -22,7 +22,7 @@ from torch.nn import functional
 from .config import HeadConfig
 from .product import product
 
-SHORTLIST = 512
+SHORTLIST = 128
 """Tokens whose logits are exact."""
 
 NORM_EPS = 1e-6

@@ -31,6 +31,9 @@ from hw.spec.errors import SpecError
 Number = TypeVar("Number", float, Fraction)
 """The scalar reference runs in float64, or in `Fraction` where every step is exact."""
 
+FEW_DRAFTS = 16
+"""Fewer drafts than these are verified without working out every token's ratio first."""
+
 SUM_TOLERANCE = 1e-9
 """Largest |sum(p) - 1| of a target given to a verifier."""
 
@@ -163,12 +166,19 @@ class SingleVerifier:
         self._weights: npt.NDArray[np.uint64] = np.full(law.vocab_size, law.tail_weight, dtype=np.uint64)
         self._spreads: npt.NDArray[np.uint32] = np.full(law.vocab_size, law.spread, dtype=np.uint32)
         self._weights[law.ids], self._spreads[law.ids] = law.weights, 1
-        drawable = self._weights > 0
-        scale = float(law.total) * self._spreads.astype(np.float64)
-        ratio = np.zeros(law.vocab_size)
-        np.divide(p * scale, self._weights.astype(np.float64), out=ratio, where=drawable)
-        self.accept_ratio: npt.NDArray[np.float64] = np.minimum(ratio, 1.0)
+
+    @cached_property
+    def accept_ratio(self) -> npt.NDArray[np.float64]:
         """min(1, p/q) per token, 0 where the law never draws the token; float64 of shape (vocab_size,)."""
+        return self._ratios(slice(None))
+
+    def _ratios(self, tokens: npt.NDArray[np.intp] | slice) -> npt.NDArray[np.float64]:
+        """`accept_ratio` of some tokens, the same bits."""
+        p, weights = self._p[tokens], self._weights[tokens]
+        ratios = np.zeros(p.shape)
+        scale = float(self.law.total) * self._spreads[tokens].astype(np.float64)
+        np.divide(p * scale, weights.astype(np.float64), out=ratios, where=weights > 0)
+        return np.minimum(ratios, 1.0)
 
     @cached_property
     def _masses(self) -> npt.NDArray[np.float64]:
@@ -210,7 +220,8 @@ class SingleVerifier:
         """Verify n drafts with given uniform numbers of shape (n, 2): decision, recovered token."""
         self.check(draws)
         drafts = draws.tokens.astype(np.intp)
-        accepted: npt.NDArray[np.bool_] = uniforms[:, 0] < self.accept_ratio[drafts]
+        ratios = self._ratios(drafts) if len(drafts) < FEW_DRAFTS else self.accept_ratio[drafts]
+        accepted: npt.NDArray[np.bool_] = uniforms[:, 0] < ratios
         refused = np.flatnonzero(~accepted)
         tokens = draws.tokens.astype(np.uint32)
         if len(refused):

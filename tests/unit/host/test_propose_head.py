@@ -87,8 +87,10 @@ def reference_law(folder: Path, head: Head, context: np.ndarray, temperature: fl
 @pytest.mark.parametrize("early", [0, 1, 2])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_psi_is_that_of_the_formula(folder: Path, early: int, temperature: float) -> None:
-    head = random_head(HeadConfig(vocab_size=VOCAB, width=WIDTH, early=early, inner=24, kept=200, rank=8))
-    proposer = HeadProposer(model=head, target=lean(folder, temperature), k=16)
+    head = random_head(HeadConfig(vocab_size=VOCAB, width=WIDTH, early=early, inner=24, kept=200, rank=WIDTH))
+    target = lean(folder, temperature)
+    head.set_shortlist(target.output_weights[head.token_ids], torch.eye(WIDTH, dtype=torch.float64))  # all of it
+    proposer = HeadProposer(model=head, target=target, k=16)
     for context in (CONTEXT[:1], CONTEXT[:2], CONTEXT, np.append(CONTEXT[:5], 7)):
         (psi,) = proposer.emit(proposer.start(1), context[None])
         law = reference_law(folder, head, context, temperature)
