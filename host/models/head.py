@@ -23,7 +23,7 @@ from .config import HeadConfig
 from .product import product
 
 SHORTLIST = 128
-"""Tokens whose logits are exact."""
+"""Tokens whose logits are exact, at least."""
 
 NORM_EPS = 1e-6
 """Added to the mean square of a vector that is normed."""
@@ -66,23 +66,33 @@ class Head(nn.Module):
         gate, up = product(torch.cat([normed(u), normed(z)], dim=-1), self.gate_up.weight).chunk(2, dim=-1)
         return z + product(functional.silu(gate) * up, self.down.weight)
 
-    def logits(self, y: Tensor, output: Tensor) -> Tensor:
-        """Logits of the kept tokens.
+    def law(self, y: Tensor, output: Tensor, *, temperature: float, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The best tokens and their probabilities among the kept ones.
 
         Parameters
         ----------
         y : float32 Tensor of shape (n, width)
         output : Tensor of shape (kept, width)
-            Their output weights.
+            Output weights of the kept tokens.
+        temperature : float
+            T of softmax(logits / T).
+        count : int
+            Tokens of the shortlist, in [1, kept].
 
         Returns
         -------
-        float32 Tensor of shape (n, kept)
+        best : int64 Tensor of shape (n, count)
+            Places among the kept tokens, increasing; `token_ids` has their ids.
+        q : float64 Tensor of shape (n, count)
+        rest : float64 Tensor of shape (n,)
+            Probability of all others together.
         """
-        logits = product(product(y, self.short_in), self.short_out) + self.bias
-        best = logits.topk(min(SHORTLIST, self.config.kept), dim=-1).indices
+        rough = product(product(y, self.short_in), self.short_out) + self.bias
+        best = rough.topk(count, dim=-1).indices.sort(dim=-1).values
         exact = (output[best].float() @ y[:, :, None])[:, :, 0] + self.bias[best]
-        return logits.scatter(-1, best, exact)
+        total = (rough.scatter(-1, best, exact).double() / temperature).logsumexp(dim=-1, keepdim=True)
+        q = (exact.double() / temperature - total).exp()
+        return best, q, (1 - q.sum(dim=-1)).clamp_min(0)
 
     def set_shortlist(self, output: Tensor, moments: Tensor) -> None:
         """The shortlist that errs least, in the mean square over tokens and states.
@@ -101,6 +111,11 @@ class Head(nn.Module):
         chosen = vectors[:, -self.config.rank :]
         self.short_out.copy_(whole @ chosen)
         self.short_in.copy_(torch.linalg.solve_triangular(lower.T, chosen, upper=True).T)
+
+
+def shortlist_size(config: HeadConfig, k: int) -> int:
+    """Tokens whose logits are exact where psi carries K: twice as many, `SHORTLIST` at least, all at most."""
+    return min(config.kept, max(SHORTLIST, 2 * k))
 
 
 def joined(hidden: Tensor, embedded: Tensor, early: Tensor) -> Tensor:

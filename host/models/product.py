@@ -27,7 +27,7 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
     A row's result depends in its last bits on how many rows there are.
     """
     count = x.numel() // x.shape[-1]
-    if weight.dtype != torch.float32 or count > FEW:
+    if weight.dtype != torch.float32 or not 0 < count <= FEW:
         return functional.linear(x, weight)
     columns = x.reshape(count, -1)
     if count == 1:

@@ -63,6 +63,8 @@ class HeadProposer:
         tau: float = 1.0,
         eps: float | str = "auto",
     ) -> None:
+        from host.models.head import shortlist_size  # torch: only where it is used
+
         config = model.config
         check_fits(config, target)
         check_craft(vocab_size=config.kept, k=k, tau=tau, eps=eps)
@@ -71,6 +73,7 @@ class HeadProposer:
         self._model = model.eval()
         self._tokens: npt.NDArray[np.int64] = model.token_ids.numpy()
         self._output = target.output_weights[model.token_ids]
+        self._count = shortlist_size(config, k)
         self._craft = (k, tau, eps)
 
     @classmethod
@@ -107,18 +110,16 @@ class HeadProposer:
     def emit(self, state: ProposerState, contexts: Contexts) -> Sequence[Psi]:
         """A psi for each context of at least one token."""
         contexts = check_contexts(contexts, self.vocab_size)
-        q = np.stack([self._law(context) for context in contexts])
-        return craft_among(q, self._tokens, self.vocab_size, *self._craft)
+        return [self._psi(context) for context in contexts]
 
-    def _law(self, context: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Probabilities of the tokens that the head knows behind one context, float64 (kept,)."""
+    def _psi(self, context: npt.NDArray[np.int64]) -> Psi:
         import torch
 
         with torch.inference_mode():
             y = self._model(self.states(context)[None])
-            logits = self._model.logits(y, self._output)[0].double()
-            law: npt.NDArray[np.float64] = torch.softmax(logits / self._target.temperature, dim=-1).numpy()
-        return law
+            best, q, rest = self._model.law(y, self._output, temperature=self._target.temperature, count=self._count)
+        (psi,) = craft_among(q.numpy(), self._tokens[best[0].numpy()], self.vocab_size, *self._craft, rest=rest.numpy())
+        return psi
 
     def states(self, context: npt.NDArray[np.int64]) -> Tensor:
         """What the head looks at behind a context, float32 of shape (3 width,); see `host.models.head.joined`."""

@@ -44,13 +44,17 @@ def craft_among(
     k: int,
     tau: float = 1.0,
     eps: float | str = "auto",
+    rest: npt.NDArray[np.float64] | None = None,
 ) -> list[Psi]:
-    """The psi of each row of p over some tokens of a larger vocabulary: `craft_batch` of the rows filled up with zeros.
+    """The psi of each row of p over some tokens of a larger vocabulary.
+
+    Without a rest it is `craft_batch` of the rows filled up with zeros; a rest is spread among the tokens that psi does
+    not carry.
 
     Parameters
     ----------
     p : float array of shape (B, M)
-        Probabilities of the tokens, each row's sum within 1e-6 of 1.
+        Probabilities of the tokens, each row's sum with its rest within 1e-6 of 1.
     tokens : int64 ndarray of shape (M,)
         Their ids, strictly increasing, below `vocab_size`.
     vocab_size : int
@@ -59,6 +63,8 @@ def craft_among(
         Most ids of a psi, in [1, min(M, 1024)].
     tau, eps
         See `craft_psi`.
+    rest : float64 ndarray of shape (B,), or None
+        Probability of all other tokens of the vocabulary together, >= 0; None: 0.
 
     Raises
     ------
@@ -70,9 +76,13 @@ def craft_among(
     if tokens.shape != array.shape[1:] or tokens[0] < 0 or tokens[-1] >= vocab_size or (np.diff(tokens) <= 0).any():
         raise SpecError("tokens", tokens.shape, f"{array.shape[1]} increasing ids below {vocab_size}")
     k, tau, floor = check_craft(vocab_size=array.shape[1], k=k, tau=tau, eps=eps)
+    rest = np.zeros(len(array)) if rest is None else rest
+    if rest.shape != array.shape[:1] or not (np.isfinite(rest) & (rest >= 0)).all():
+        raise SpecError("rest", rest.tolist(), f"{len(array)} finite numbers >= 0")
+    whole = _checked(np.column_stack([array, rest]), 0, "p")
     rows = quantise_rows(
-        _checked(array, 0, "p"), k=k, tau=tau, floor=floor, tokens=tokens, vocab_size=vocab_size
-    )  # fmt: skip
+        whole[:, :-1], k=k, tau=tau, floor=floor, tokens=tokens, vocab_size=vocab_size, rest=whole[:, -1]
+    )
     return [rows.psi(r) for r in range(len(array))]
 
 

@@ -77,6 +77,7 @@ class QuantisedRows:
 def quantise_rows(
     p: npt.NDArray[np.float64], *, k: int, tau: float, floor: float | None, tokens: npt.NDArray[np.int64] | None = None,
     vocab_size: int | None = None,
+    rest: npt.NDArray[np.float64] | None = None,
 ) -> QuantisedRows:  # fmt: skip
     """Quantise distributions that were checked before.
 
@@ -91,7 +92,9 @@ def quantise_rows(
     floor : float or None
         Floor of a tail token, see `craft_psi`; None: the tail carries the leftover mass.
     tokens, vocab_size : int64 ndarray of shape (V,) and int, or None
-        Where p is over some tokens only: their ids, increasing, and the size of the whole vocabulary. p is 0 elsewhere.
+        Where p is over some tokens only: their ids, increasing, and the size of the whole vocabulary.
+    rest : float64 ndarray of shape (B,), or None
+        Mass of the other tokens of the vocabulary together; None: 0.
 
     Raises
     ------
@@ -117,7 +120,8 @@ def quantise_rows(
     zero_point = np.clip(np.rint(zero), SCORE_MIN_Q, SCORE_MAX_Q).astype(np.int64)
     if floor is None:
         weights = np.where(carried, np.exp(-distances * (scale / tau)[:, None]), 0.0)
-        tail = np.where(chosen, 0.0, p).sum(axis=1) / head.sum(axis=1) * weights.sum(axis=1)
+        left = np.where(chosen, 0.0, p).sum(axis=1) + (0.0 if rest is None else rest)
+        tail = left / head.sum(axis=1) * weights.sum(axis=1)
     else:
         tail = _floor_tail(floor, best / tau, vocab_size - counts)
     tail = np.where(counts < vocab_size, tail, 0.0)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from host.models.config import HeadConfig, describe
-from host.models.head import TARGET_DIGEST, Head, joined, model_digest
+from host.models.head import TARGET_DIGEST, Head, joined, model_digest, shortlist_size
 from host.models.llama import LlamaModel
 from host.psi.batch import overlaps
 
@@ -126,12 +126,12 @@ class HeadTask:
         u = inputs(self._lm, texts).flatten(0, 1)
         kept = self._output[self.model.token_ids]
         chosen = torch.linspace(0, len(u) - 1, min(MEASURED, len(u))).long()
-        parts = []
+        parts, count = [], shortlist_size(self.config, self._goal.k)
         for rows in torch.split(chosen, CHUNK):
             p = torch.softmax(functional.linear(hidden[rows].float(), self._output).double() / heat, dim=-1)
-            logits = self.model.logits(self.model(u[rows]), kept)
-            q = torch.zeros_like(p)
-            q[:, self.model.token_ids] = torch.softmax(logits.double() / heat, dim=-1)
+            best, shares, rest = self.model.law(self.model(u[rows]), kept, temperature=heat, count=count)
+            q = (rest / max(1, p.shape[1] - count))[:, None].repeat(1, p.shape[1])
+            q.scatter_(1, self.model.token_ids[best], shares)
             parts.append(overlaps(p.numpy(), q.numpy(), self._goal.k, self._goal.tau, self._goal.eps))
         return np.concatenate(parts)
 

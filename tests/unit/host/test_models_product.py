@@ -8,7 +8,7 @@ from host.models.product import FEW, product
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("shape", [(1,), (2,), (3, 2), (1, 1), (1, 2), (FEW,), (FEW + 1,), (2, 5, 3), ()])
+@pytest.mark.parametrize("shape", [(1,), (2,), (3, 2), (1, 1), (1, 2), (FEW,), (FEW + 1,), (2, 5, 3), (), (0,), (1, 0)])
 def test_rows_of_every_number(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(*shape, 48, generator=generator).to(dtype)

@@ -238,17 +238,19 @@ def test_the_shortlist_errs_least(folder: Path) -> None:
     assert errors[8] < 0.9 * plain.square().mean()
 
 
-def test_tokens_beyond_the_shortlist_have_approximate_logits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("host.models.head.SHORTLIST", 20)
+def test_tokens_beyond_the_shortlist_share_the_rest() -> None:
+    """Against softmax of exact logits for the best 20 and approximate ones for the others."""
     head, output, y = random_head(), torch.randn(200, WIDTH), torch.randn(3, WIDTH)
     head.set_shortlist(output, torch.eye(WIDTH, dtype=torch.float64))
-    exact = y @ output.T + head.bias
     rough = y @ head.short_in.T @ head.short_out.T + head.bias
-    best = rough.topk(20).indices
-    found = head.logits(y, output)
-    assert torch.allclose(found.gather(1, best), exact.gather(1, best), atol=1e-4)
-    others = torch.ones(3, 200, dtype=torch.bool).scatter(1, best, False)
-    assert torch.allclose(found[others], rough[others], atol=1e-4)
+    chosen = torch.zeros(3, 200, dtype=torch.bool).scatter(1, rough.topk(20).indices, True)
+    law = torch.softmax(torch.where(chosen, y @ output.T + head.bias, rough).double() / 4, dim=-1)
+    best, q, rest = head.law(y, output, temperature=4.0, count=20)
+    assert torch.equal(torch.zeros_like(chosen).scatter(1, best, True), chosen)
+    assert bool((best.diff(dim=1) > 0).all())
+    assert torch.allclose(q, law.gather(1, best), atol=1e-5)
+    assert torch.allclose(rest, 1 - law.gather(1, best).sum(dim=1), atol=1e-5)
+    assert bool((rest > 0.05).all())
 
 
 def test_frequent_tokens_are_kept() -> None:

@@ -168,6 +168,26 @@ def test_some_tokens_of_a_vocabulary_are_the_whole_one_filled_up_with_zeros(eps,
     assert all(len(psi.ids) == 10 for psi in craft_among(p[:5], tokens, 400, 24, tau, eps))
 
 
+@pytest.mark.parametrize("eps", ["auto", 1e-6])
+def test_a_rest_is_mass_of_the_tail(eps):
+    """The rest spread evenly over all other tokens gives the same psi, where no other token is among the best K."""
+    rng = np.random.default_rng(9)
+    tokens = np.sort(rng.choice(400, 60, replace=False))
+    rest = rng.uniform(0.01, 0.3, 20)
+    p = rng.dirichlet(np.ones(60), size=20) * (1 - rest)[:, None]
+    whole = np.repeat(rest[:, None] / 340, 400, axis=1)
+    whole[:, tokens] = p
+    found, wanted = craft_among(p, tokens, 400, 24, 1.0, eps, rest), craft_batch(whole, 24, 1.0, eps)
+    for a, b in zip(found, wanted, strict=True):
+        assert (a.ids.tolist(), a.scores_q.tolist(), a.scale) == (b.ids.tolist(), b.scores_q.tolist(), b.scale)
+        assert a.tail == pytest.approx(b.tail, rel=1e-6)
+    for bad in (np.zeros(19), np.full(20, -0.1), np.full(20, np.nan)):
+        with pytest.raises(SpecError, match="rest = "):
+            craft_among(p, tokens, 400, 24, rest=bad)
+    with pytest.raises(SpecError, match=r"sum of p\[0\]"):
+        craft_among(p, tokens, 400, 24, rest=np.zeros(20))
+
+
 def test_tokens_that_are_no_part_of_a_vocabulary():
     p = np.full((2, 3), 1 / 3)
     for tokens in ([0, 1], [0, 1, 5], [0, 2, 2], [2, 1, 0], [-1, 0, 1]):
