@@ -17,6 +17,7 @@ import typer
 
 from host.decode.one_text import OneTextLoop
 from host.decode.plain import plain_text
+from host.lm import decode
 from host.lm_setup import LmExperiment, LmOptions, prepare
 from host.propose.registry import PROPOSERS
 from host.runs import command as shared
@@ -118,11 +119,9 @@ def compare(*, experiment: LmExperiment, tsu: Tsu, options: LmOptions, rounds: i
             tsu=tsu, target=model.target, proposer=experiment.proposer, begin=prompt, mode=options.weights, rng=rng,
             end=len(prompt) + tokens,
         )  # fmt: skip
-        while len(loop.tokens) < len(prompt) + tokens:
-            step = loop.step()
-            found.tally.add(step)
-            for token in step.tokens:
-                stream.push(token)
+        decode(
+            loop=loop, tally=found.tally, tokens=found.tally.tokens + tokens, end_ids=frozenset(), stream=stream
+        )  # fmt: skip
         found.speculative_s.append(time.perf_counter() - begin)
         found.passes += getattr(model.target, "passes", 0) - passes
 

@@ -176,7 +176,8 @@ def claim(folder: Path, plan: TextPlan, config: HeadConfig, model: LlamaModel, *
     OutputError
         It cannot be written.
     """
-    content = {"plan": asdict(plan), "early": config.early, TARGET_DIGEST: model_digest(model.output_weights)}
+    texts = {**asdict(plan), "temperatures": list(plan.temperatures), "begins": list(plan.begins)}  # as JSON has them
+    content = {"plan": texts, "early": config.early, TARGET_DIGEST: model_digest(model.output_weights)}
     path = folder / PLAN
     if not resume:
         if path.exists() or (folder / STATE).exists():
@@ -187,9 +188,7 @@ def claim(folder: Path, plan: TextPlan, config: HeadConfig, model: LlamaModel, *
             raise output_error(folder, error) from None
         write_json(path, content)
         return
-    kept = read_json(path)
-    wanted = {**content, "plan": {**asdict(plan), "temperatures": list(plan.temperatures), "begins": list(plan.begins)}}
-    if kept != wanted:
+    if read_json(path) != content:
         raise SpecError("resume", str(folder), "a run whose texts were made with the same options")
     if (folder / STATE).exists() and not round_path(folder, 0).exists():
         raise SpecError("resume", str(folder), "a run that has not ended")

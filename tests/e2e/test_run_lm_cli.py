@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 
 from host import run_lm
-from host.models.errors import ModelError
-from host.models.smollm2 import smollm2_folder
 from host.runs.live import LiveText
 from host.telemetry.schema import check_step
 from host.text.hf import HfTokenizer
 from host.tsu.base import Draws
 from host.verify.single import SingleVerifier, Verified
+from tests.reference.smollm2 import smollm2_or_skip
 from tests.reference.tiny_lm import TEXT, write_gpt2, write_llama
 
 ROOT = Path(__file__).parents[2]
@@ -252,10 +251,7 @@ def test_help_has_examples_and_exit_statuses(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.slow
 def test_smollm2_on_the_rtl(capsys: pytest.CaptureFixture[str]) -> None:
-    try:
-        smollm2_folder()
-    except ModelError as error:
-        pytest.skip(str(error))
+    smollm2_or_skip()
     prompt = "Water boils at a temperature of"
     arguments = ["--prompt", prompt, "--tokens", "16", "--temperature", "0.5", "--backend", "rtl", "--threads", "1"]
     assert run_lm.main(arguments) == 0

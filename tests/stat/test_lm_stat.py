@@ -7,7 +7,6 @@ position before mixed with the row's own: half right, as those of a trained head
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +14,6 @@ import pytest
 
 from host.context_soundness import ContextAssessment, ContextCounts
 from host.golden.exact import draft_law
-from host.models import smollm2
-from host.models.errors import ModelError
 from host.models.llama_folder import load_llama
 from host.psi.craft import craft_psi
 from host.soundness import Soundness
@@ -27,6 +24,7 @@ from host.tsu.rtl import RtlTsu
 from host.verify.draw import draw_token
 from host.verify.single import SingleVerifier, Verified
 from hw.spec.config import TsuConfig
+from tests.reference.smollm2 import smollm2_or_skip
 
 CONTEXTS, DRAWS, K = 50, 4000, 64
 CONFIG = TsuConfig(k_max=K)
@@ -36,10 +34,7 @@ Verify = Callable[[SingleVerifier, Draws, npt.NDArray[np.float64]], Verified]
 @pytest.fixture(scope="module")
 def rows() -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
     """p of each position of a text, and the law that its psi is made of."""
-    try:
-        folder: Path = smollm2.smollm2_folder()
-    except ModelError as error:
-        pytest.skip(str(error))
+    folder = smollm2_or_skip()
     target = LlamaTarget(model=load_llama(folder=folder, positions=256))
     tokenizer, rng = find_model(str(folder)).tokenizer, np.random.default_rng(4)
     text = tokenizer.encode("It was a cold day, and the river").tolist()

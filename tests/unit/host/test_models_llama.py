@@ -15,6 +15,7 @@ from host.models.llama import LlamaModel
 from host.models.llama_config import LlamaConfig
 from host.models.llama_folder import load_llama
 from hw.spec.errors import SpecError
+from tests.reference.smollm2 import smollm2_or_skip
 from tests.reference.tiny_lm import SIZES, VOCAB, random_weights, write_llama
 
 TOKENS = torch.randint(0, VOCAB, (40,), generator=torch.Generator().manual_seed(3))
@@ -225,13 +226,6 @@ def test_a_conversion_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(ModelError, match="cannot be made: No space left on device"):
         smollm2.smollm2_folder(tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
-
-
-def smollm2_or_skip() -> Path:
-    try:
-        return smollm2.smollm2_folder()
-    except ModelError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.slow
