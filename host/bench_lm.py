@@ -24,6 +24,7 @@ from host.runs import command as shared
 from host.runs.command import INT, NUMBER, integer, number, optional_integer
 from host.runs.control import open_run_tsu, verifier_rng
 from host.targets.language_model import DTYPE_NAMES, SMOLLM2
+from host.telemetry.summary import ratio, show
 from host.telemetry.text_summary import PARTS, TextTally
 from host.text.stream import TextStream
 from host.tsu.base import Tsu
@@ -76,13 +77,11 @@ class Comparison:
             "speed_up_min": min(ratios),
             "speed_up_max": max(ratios),
             "accept_rate": tally.accepted / tally.steps,
-            "tokens_per_pass": tally.tokens / self.passes,
+            "tokens_per_pass": ratio(tally.tokens, self.passes),  # none where the target counts no passes
             **{f"{part}_ms": 1e3 * tally.seconds[part] / tally.steps for part in PARTS},
-            "sound": "yes" if tally.assessment.finish(tally.steps).sound else "no",
+            "sound": tally.assessment.finish(tally.steps).sound,
         }
-        return [
-            f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items()
-        ]
+        return [f"{name}={show(value)}" for name, value in values.items()]
 
 
 def compare(*, experiment: LmExperiment, tsu: Tsu, options: LmOptions, rounds: int) -> Iterator[Comparison]:

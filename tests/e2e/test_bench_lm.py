@@ -40,6 +40,8 @@ def test_the_speed_up_is_the_median_of_the_rounds_ratios() -> None:
     lines = dict(line.split("=", 1) for line in found.lines())
     assert (lines["speed_up"], lines["speed_up_min"], lines["speed_up_max"]) == ("2", "1", "3")
     assert (lines["plain_tokens_per_s"], lines["accept_rate"], lines["tokens_per_pass"]) == ("2.5", "0.6", "1.6")
+    found.passes = 0  # a target through transformers counts none
+    assert "tokens_per_pass=none" in found.lines()
 
 
 @pytest.mark.parametrize(
