@@ -122,6 +122,8 @@ class HeadConfig:
         Length of its states.
     early : int
         First layers of it that the head runs on the newest token.
+    middle : int
+        Layers behind which the head looks at the token before the newest one.
     inner : int
         Width of the head's gated layer.
     kept : int
@@ -137,8 +139,9 @@ class HeadConfig:
 
     vocab_size: int
     width: int
-    early: int = 2
-    inner: int = 1536
+    early: int = 1
+    middle: int = 20
+    inner: int = 768
     kept: int = 16384
     rank: int = 128
 
@@ -146,6 +149,7 @@ class HeadConfig:
         check_int("vocab_size", self.vocab_size, 1, VOCAB_LIMIT)
         check_int("width", self.width, 1, WIDTH_LIMIT)
         check_int("early", self.early, 0, 1024)
+        check_int("middle", self.middle, 0, 1024)
         check_int("inner", self.inner, 1, WIDTH_LIMIT)
         check_int("kept", self.kept, 1, self.vocab_size)
         check_int("rank", self.rank, 1, self.width)

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A head on a language model's own states: what it will say next, before its pass over the newest token.
 
-With h the model's hidden state behind the token before the newest one, e the embedding of the newest one and g its
-state behind the model's first few layers,
+With h and m the model's hidden state and its state behind a middle layer, both of the token before the newest one,
+e the embedding of the newest one and g its state behind the model's first few layers,
 
-    u = [h, n(e), n(g)]      z = A u + a      y = z + D (silu(G [n(u), n(z)]) * U [n(u), n(z)])      logits = O y + c,
+    u = [h, n(m), n(e), n(g)]    z = A u + a    y = z + D (silu(G [n(u), n(z)]) * U [n(u), n(z)])    logits = O y + c,
 
 n RMSNorm without weights, O the rows of the model's own output matrix for the tokens that the head can propose. y
 stands for the hidden state behind the newest token; A is its ridge regression on u, D starts at zero. Only the logits
 of the best tokens are worked out by O: B S y of low rank says which these are, and stands for the others. That a head
-extrapolates hidden states and borrows the output matrix is EAGLE's idea (Li et al., arXiv:2401.15077); running the
-first layers of the model itself is early exit (Elhoushi et al., arXiv:2404.16710).
+extrapolates hidden states and borrows the output matrix is EAGLE's idea (Li et al., arXiv:2401.15077), that it sees
+middle layers that of EAGLE-3 (Li et al., arXiv:2503.01840); running the first layers of the model itself is early exit
+(Elhoushi et al., arXiv:2404.16710).
 """
 
 import hashlib
@@ -24,6 +25,9 @@ from .product import product
 
 SHORTLIST = 128
 """Tokens whose logits are exact, at least."""
+
+INPUTS = 4
+"""States that u is made of."""
 
 NORM_EPS = 1e-6
 """Added to the mean square of a vector that is normed."""
@@ -51,8 +55,8 @@ class Head(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.predict = nn.Linear(3 * width, width)
-        self.gate_up = nn.Linear(4 * width, 2 * config.inner, bias=False)
+        self.predict = nn.Linear(INPUTS * width, width)
+        self.gate_up = nn.Linear((INPUTS + 1) * width, 2 * config.inner, bias=False)
         self.down = nn.Linear(config.inner, width, bias=False)
         self.bias = nn.Parameter(torch.zeros(config.kept))
         nn.init.zeros_(self.down.weight)
@@ -61,7 +65,7 @@ class Head(nn.Module):
         self.register_buffer("short_out", torch.zeros(config.kept, config.rank))
 
     def forward(self, u: Tensor) -> Tensor:
-        """y of shape (..., width) from u of shape (..., 3 width); see `joined`."""
+        """y of shape (..., width) from u of shape (..., INPUTS width); see `joined`."""
         z = product(u, self.predict.weight) + self.predict.bias
         gate, up = product(torch.cat([normed(u), normed(z)], dim=-1), self.gate_up.weight).chunk(2, dim=-1)
         return z + product(functional.silu(gate) * up, self.down.weight)
@@ -118,9 +122,9 @@ def shortlist_size(config: HeadConfig, k: int) -> int:
     return min(config.kept, max(SHORTLIST, 2 * k))
 
 
-def joined(hidden: Tensor, embedded: Tensor, early: Tensor) -> Tensor:
-    """u: three Tensors of shape (..., width), of any float dtype, as one float32 Tensor (..., 3 width)."""
-    return torch.cat([hidden.float(), normed(embedded.float()), normed(early.float())], dim=-1)
+def joined(hidden: Tensor, middle: Tensor, embedded: Tensor, early: Tensor) -> Tensor:
+    """u: Tensors of shape (..., width), of any float dtype, as one float32 Tensor (..., INPUTS width)."""
+    return torch.cat([hidden.float(), *(normed(state.float()) for state in (middle, embedded, early))], dim=-1)
 
 
 def normed(x: Tensor) -> Tensor:

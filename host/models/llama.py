@@ -9,7 +9,7 @@ The cache is one buffer of fixed size. Rolling back is free: a pass that starts 
 was there, and positions behind it are never looked at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -134,23 +134,27 @@ class LlamaModel:
         return self.logits(hidden[:, count - last :]), hidden
 
     @torch.inference_mode()
-    def states(self, tokens: Tensor, start: int, *, early: int = 0) -> tuple[Tensor, Tensor]:
-        """As `forward`, without logits: the hidden states, and the states behind the first `early` layers.
+    def states(self, tokens: Tensor, start: int, *, behind: Sequence[int] = ()) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """As `forward`, without logits: the hidden states, and the states on the way to them.
 
         Parameters
         ----------
         tokens, start
             See `forward`.
-        early : int
-            In [0, layers].
+        behind : sequence of int
+            Numbers of layers, each in [0, layers].
 
         Returns
         -------
-        hidden, early : Tensors of shape (texts, n, width), of the model's dtype
+        hidden : Tensor of shape (texts, n, width), of the model's dtype
+        on_the_way : tuple of Tensors like it
+            Behind so many layers, before the last norm.
         """
-        x = self._layers_from(0, early, self._embedded(tokens, start, early), start)
-        hidden = self._layers_from(early, self.config.layers, x, start)
-        return self._normed(hidden, self._norm), x
+        x, done, found = self._embedded(tokens, start, max(behind, default=0)), 0, {}
+        for end in sorted({*behind, self.config.layers}):
+            x = self._layers_from(done, end, x, start)
+            done, found[end] = end, x
+        return self._normed(x, self._norm), tuple(found[number] for number in behind)
 
     @torch.inference_mode()
     def early_states(self, tokens: Tensor, start: int, layers: int) -> Tensor:

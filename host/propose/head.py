@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 class HeadProposer:
     """psi of the head's distribution at the target's temperature, over the tokens that the head knows.
 
-    It needs the hidden state behind the token before the newest one. Behind a step of `host.decode.one_text` the
-    target's last pass has left it there; at the start of a text the target runs the prompt. The newest token goes
-    through the target's first layers, and through no more.
+    It needs the hidden and the middle state of the token before the newest one. Behind a step of
+    `host.decode.one_text` the target's last pass has left them there; at the start of a text the target runs the
+    prompt. The newest token goes through the target's first layers, and through no more.
 
     Parameters
     ----------
@@ -71,6 +71,7 @@ class HeadProposer:
         self.vocab_size = config.vocab_size
         self._target = target
         self._model = model.eval()
+        target.remember(config.middle)
         self._tokens: npt.NDArray[np.int64] = model.token_ids.numpy()
         self._output = target.output_weights[model.token_ids]
         self._count = shortlist_size(config, k)
@@ -122,17 +123,19 @@ class HeadProposer:
         return psi
 
     def states(self, context: npt.NDArray[np.int64]) -> Tensor:
-        """What the head looks at behind a context, float32 of shape (3 width,); see `host.models.head.joined`."""
+        """What the head looks at behind a context, float32 of shape (INPUTS width,); see `host.models.head.joined`."""
         import torch
 
         from host.models.head import joined
 
-        target = self._target
-        early = target.early_state(context, self._model.config.early)
+        target, config = self._target, self._model.config
+        early = target.early_state(context, config.early)
         embedded = target.embedding[int(context[-1])]
         if len(context) == 1:
-            return joined(torch.zeros_like(early), embedded, early)
-        return joined(target.hidden_states(context[:-1])[-1], embedded, early)
+            return joined(torch.zeros_like(early), torch.zeros_like(early), embedded, early)
+        hidden = target.hidden_states(context[:-1])[-1]
+        middle = target.middle_states(context[:-1], config.middle)[-1]
+        return joined(hidden, middle, embedded, early)
 
 
 def check_fits(config: HeadConfig, target: LlamaTarget) -> None:
@@ -141,5 +144,6 @@ def check_fits(config: HeadConfig, target: LlamaTarget) -> None:
     for name, found, wanted in sizes:
         if found != wanted:
             raise SpecError(f"{name} of the head", found, f"{wanted}, the target's")
-    if config.early > target.layers:
-        raise SpecError("early layers of the head", config.early, f"at most the target's {target.layers}")
+    for name, layers in (("early", config.early), ("middle", config.middle)):
+        if layers > target.layers:
+            raise SpecError(f"{name} layers of the head", layers, f"at most the target's {target.layers}")

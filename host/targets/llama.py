@@ -67,6 +67,7 @@ class LlamaTarget:
         self.passes = self.computed = 0
         self._model = model
         self._hidden = torch.zeros(model.positions, model.config.width, dtype=model.dtype)
+        self._middle: dict[int, torch.Tensor] = {}  # like _hidden, by number of layers
         self._cached = np.empty(0, dtype=np.int64)  # tokens whose keys and values the cache holds
         self._rows: dict[int, LogProbs] = {}  # by length of context: a beginning of `_cached`
 
@@ -102,10 +103,34 @@ class LlamaTarget:
         SpecError
             The length or a token is not legal.
         """
-        context = self._checked(context[None], 0)[0]
-        if common_prefix(self._cached, context) < len(context):
-            self._row(context, context)
+        self._known(context)
         return self._hidden[: len(context)]
+
+    def middle_states(self, context: npt.NDArray[np.int64], layers: int) -> torch.Tensor:
+        """As `hidden_states`, behind `layers` layers; `remember` was told this number before.
+
+        Raises
+        ------
+        SpecError
+            The length or a token is not legal, or these states are not remembered.
+        """
+        if layers not in self._middle:
+            raise SpecError("layers", layers, f"one of {sorted(self._middle)}, which are remembered")
+        self._known(context)
+        return self._middle[layers][: len(context)]
+
+    def remember(self, layers: int) -> None:
+        """Keep the states behind so many layers from now on; what was computed before is forgotten.
+
+        Raises
+        ------
+        SpecError
+            The model does not have so many layers.
+        """
+        check_int("layers", layers, 0, self.layers)
+        self._middle[layers] = torch.zeros_like(self._hidden)
+        self._cached = np.empty(0, dtype=np.int64)
+        self._rows.clear()
 
     def early_state(self, context: npt.NDArray[np.int64], layers: int) -> torch.Tensor:
         """State of the last token of a context behind the model's first `layers` layers, shape (width,).
@@ -138,6 +163,12 @@ class LlamaTarget:
         """Input matrix (vocab_size, width)."""
         return self._model.embedding
 
+    def _known(self, context: npt.NDArray[np.int64]) -> None:
+        """Compute the states behind a context unless they are known."""
+        context = self._checked(context[None], 0)[0]
+        if common_prefix(self._cached, context) < len(context):
+            self._row(context, context)
+
     def _checked(self, contexts: Contexts, more: int) -> Contexts:
         contexts = check_contexts(contexts, self.vocab_size)
         legal = self._model.positions - more
@@ -159,11 +190,14 @@ class LlamaTarget:
         for first in range(0, len(tokens), CHUNK_TOKENS):
             part = tokens[first : first + CHUNK_TOKENS]
             missing = max(0, wanted - (len(tokens) - first - len(part)))
-            logits, hidden = self._model.forward(part[None], start + first, last=min(missing, len(part)))
+            hidden, way = self._model.states(part[None], start + first, behind=tuple(self._middle))
+            logits = self._model.logits(hidden[:, len(part) - min(missing, len(part)) :])
             self.passes += 1
             rows = log_rows(logits[0], self.temperature)
             end = start + first + len(part)
             self._hidden[start + first : end] = hidden[0]
+            for middle, states in zip(self._middle.values(), way, strict=True):
+                middle[start + first : end] = states[0]
             self._rows |= {end - len(rows) + 1 + i: rows[i : i + 1] for i in range(len(rows))}
         self.computed += len(tokens)
         self._cached = whole.copy()

@@ -30,7 +30,7 @@ from .options import (
     settings_from,
     show,
 )  # fmt: skip
-from .recipes import GRU, KL_SHARE, LOW_RANK, TARGET
+from .recipes import GRU, KL_SHARE, LOW_RANK, STARTS, TARGET
 
 DONE, ASTRAY, REFUSED, INTERRUPTED = 0, 1, 2, 130
 """Exit statuses."""
@@ -128,6 +128,12 @@ def proposer(
     embed: Annotated[str, typer.Option(metavar=INT, help="gru: length of a token's vector")] = "128",
     hidden: Annotated[str, typer.Option(metavar=INT, help="gru: length of the state")] = "256",
     rank: Annotated[str, typer.Option(metavar=INT, help="low-rank: numbers of a context")] = "4",
+    starts: Annotated[
+        str | None,
+        typer.Option(
+            metavar=INT, help=f"low-rank: models side by side, the best is kept [default: {STARTS['low-rank']}]"
+        ),
+    ] = None,
     steps: Annotated[str | None, setting("steps", "updates", INT, _PROPOSERS)] = None,
     batch: Annotated[str | None, setting("batch", "pieces of text per update", INT, {"gru": GRU})] = None,
     length: Annotated[str | None, setting("length", "tokens of a piece", INT, {"gru": GRU})] = None,
@@ -173,6 +179,7 @@ def proposer(
             settings=settings,
             goal=goal,
             folder=out,
+            starts=STARTS[proposer] if starts is None else integer("starts", starts),
             resume=resume,
             progress=progress,
         )

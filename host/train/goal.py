@@ -78,11 +78,11 @@ def figures(acceptance: float, raw: float, divergence: float) -> dict[str, float
     return {"acceptance": acceptance, "overlap": raw, "kl": divergence, SCORE: acceptance}
 
 
-def seeded_model(config: GruConfig | LowRankConfig, seed: int) -> nn.Module:
-    """A new model whose numbers follow from the seed; torch's own generator stays where it was."""
+def seeded_models(config: GruConfig | LowRankConfig, seed: int, count: int = 1) -> list[nn.Module]:
+    """New models whose numbers follow from the seed; torch's own generator stays where it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(config)
+        return [build(config) for _ in range(count)]
 
 
 def check_vocab_sizes(vocab_size: int, target: Target, tokens: Tokens) -> None:

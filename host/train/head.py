@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from host.models.config import HeadConfig, describe
@@ -36,8 +36,9 @@ FORMAT = torch.bfloat16
 class HeadTask:
     """Train a head to say what the model says one token later; see `host.train.loop.Task`.
 
-    Position t of a text gives an example: the head sees the hidden state behind token t - 1, the embedding of token t
-    and its early state; what it is to match is the model's law behind token t, at the temperature of the text.
+    Position t of a text gives an example: the head sees the hidden and the middle state of token t - 1, the embedding
+    of token t and its early state; what it is to match is the model's law behind token t, at the temperature of the
+    text.
 
     Parameters
     ----------
@@ -81,17 +82,23 @@ class HeadTask:
             self.model.set_shortlist(self._output[self.model.token_ids], second_moments(texts))
         self.model.predict.requires_grad_(False)
 
+    @property
+    def outcome(self) -> nn.Module:
+        """The model."""
+        return self.model
+
     def loss(self, step: int, progress: float) -> Tensor:
         """Mean objective over all positions of a few texts; an epoch sees every text once."""
         count, batch = len(self._texts), min(self._settings.batch, len(self._texts))
         epoch, place = divmod(step, count // batch)
         order = np.random.default_rng([self._settings.seed, epoch]).permutation(count)
         chosen = self._texts.rows(torch.from_numpy(order[place * batch : (place + 1) * batch]))
-        heat = chosen.temperatures[:, None, None]
+        norms = after(chosen.log_norms)
+        heat = chosen.temperatures[:, None].expand_as(norms).flatten()[:, None]
         with torch.no_grad():
-            logits = functional.linear(after(chosen.hidden).to(FORMAT), self._kept).float() / heat
-            p = (logits - after(chosen.log_norms)[..., None]).exp_()
-        return self._goal.loss(p, self._logits(chosen) / heat, progress).mean()
+            logits = functional.linear(after(chosen.hidden).flatten(0, 1).to(FORMAT), self._kept).float()
+            p = logits.div_(heat).sub_(norms.flatten()[:, None]).exp_()  # in place: a quarter of a step's time
+        return self._goal.loss(p, self._logits(chosen).div_(heat), progress).mean()
 
     def measure(self) -> dict[str, float]:
         """Acceptance through psi at each temperature, and their mean: the score."""
@@ -116,9 +123,9 @@ class HeadTask:
         }
 
     def _logits(self, texts: OwnTexts) -> Tensor:
-        """Logits of the kept tokens behind every token but the first, (texts, length - 1, kept)."""
-        y = self.model(inputs(self._lm, texts))
-        return functional.linear(y.to(FORMAT), self._kept).float() + self.model.bias
+        """Logits of the kept tokens behind every token but the first, text by text; (positions, kept)."""
+        y = self.model(inputs(self._lm, texts).flatten(0, 1))
+        return functional.linear(y.to(FORMAT), self._kept).float().add_(self.model.bias)
 
     def _accepted(self, texts: OwnTexts, heat: float) -> npt.NDArray[np.float64]:
         """Acceptance of one draft at evenly spread contexts of texts of one temperature."""
@@ -137,9 +144,9 @@ class HeadTask:
 
 
 def inputs(model: LlamaModel, texts: OwnTexts) -> Tensor:
-    """What the head sees at every token but the first, float32 (texts, length - 1, 3 width)."""
+    """What the head sees at every token but the first, float32 (texts, length - 1, INPUTS width)."""
     embedded = functional.embedding(texts.tokens[:, 1:].long(), model.embedding)
-    return joined(texts.hidden[:, :-1], embedded, texts.early[:, 1:])
+    return joined(texts.hidden[:, :-1], texts.middle[:, :-1], embedded, texts.early[:, 1:])
 
 
 def after(states: Tensor) -> Tensor:
@@ -154,7 +161,7 @@ def frequent_tokens(tokens: Tensor, config: HeadConfig) -> Tensor:
 
 
 def ridge_regression(model: LlamaModel, texts: OwnTexts) -> tuple[Tensor, Tensor]:
-    """Weight (width, 3 width) and bias (width,) that predict the hidden states from `inputs`, least squares.
+    """Weight (width, INPUTS width) and bias (width,) that predict the hidden states from `inputs`, least squares.
 
     Solves (X' X + r I) [A, a]' = X' Y in float64, r = `RIDGE` times the mean of the diagonal.
     """

@@ -36,6 +36,9 @@ def head(
     early: Annotated[
         str, typer.Option(metavar=INT, help="first layers of the model that run on the newest token")
     ] = str(_SIZES.early),
+    middle: Annotated[
+        str, typer.Option(metavar=INT, help="layers behind which the head looks at the token before")
+    ] = str(_SIZES.middle),
     inner: Annotated[str, typer.Option(metavar=INT, help="width of the head's gated layer")] = str(_SIZES.inner),
     kept: Annotated[str, typer.Option(metavar=INT, help="tokens that it can propose, the most frequent ones")] = str(
         _SIZES.kept
@@ -87,6 +90,7 @@ def head(
     )
     sizes = {
         "early": integer("early", early),
+        "middle": integer("middle", middle),
         "inner": integer("inner", inner),
         "kept": integer("kept", kept),
         "rank": integer("rank", rank),

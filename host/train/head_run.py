@@ -84,7 +84,7 @@ class HeadRun:
         A Llama that the lean pass can run.
     plan : TextPlan
     sizes : dict
-        `early`, `inner`, `kept` and `rank` of `HeadConfig`.
+        `early`, `middle`, `inner`, `kept` and `rank` of `HeadConfig`.
     goal : Goal
     folder : Path
         Made if need be. It gets the texts, and the model as `host.train.loop.train` says.
@@ -118,7 +118,8 @@ class HeadRun:
         self._model = load_llama(folder=found.folder, positions=plan.length, dtype=plan.dtype, texts=plan.texts)
         lm = self._model.config
         self.config = HeadConfig(vocab_size=lm.vocab_size, width=lm.width, **sizes)
-        check_int("early", self.config.early, 0, lm.layers)
+        for name, layer in (("early", self.config.early), ("middle", self.config.middle)):
+            check_int(name, layer, 0, lm.layers)
         goal.check_vocab(self.config.kept)
         self._plan, self._goal, self._folder, self._resume = plan, goal, folder, resume
         claim(folder, plan, self.config, self._model, resume=resume)
@@ -136,7 +137,7 @@ class HeadRun:
         def write(number: int) -> OwnTexts:
             return write_texts(
                 self._model, begins=self._begins, temperatures=plan.temperatures, length=plan.length,
-                early=self.config.early, seed=(plan.seed << 16) + number,
+                early=self.config.early, middle=self.config.middle, seed=(plan.seed << 16) + number,
             )  # fmt: skip
 
         return collect(self._folder, rounds=plan.rounds + 1, write=write, progress=progress)
@@ -177,7 +178,8 @@ def claim(folder: Path, plan: TextPlan, config: HeadConfig, model: LlamaModel, *
         It cannot be written.
     """
     texts = {**asdict(plan), "temperatures": list(plan.temperatures), "begins": list(plan.begins)}  # as JSON has them
-    content = {"plan": texts, "early": config.early, TARGET_DIGEST: model_digest(model.output_weights)}
+    layers = {"early": config.early, "middle": config.middle}
+    content = {"plan": texts, **layers, TARGET_DIGEST: model_digest(model.output_weights)}
     path = folder / PLAN
     if not resume:
         if path.exists() or (folder / STATE).exists():

@@ -48,6 +48,11 @@ class LanguageTask:
             self.model: nn.Module = build(config)
         self._heldout = torch.from_numpy(even_pieces(tokens.heldout, count=MEASURED_PIECES, length=2 * settings.length))
 
+    @property
+    def outcome(self) -> nn.Module:
+        """The model."""
+        return self.model
+
     def loss(self, step: int, progress: float) -> Tensor:
         """Mean nats per token of random pieces."""
         s = self._settings

@@ -41,8 +41,13 @@ class Task(Protocol):
         ...
 
     @property
+    def outcome(self) -> nn.Module:
+        """What is kept of it: the model, or the best of several that learn side by side."""
+        ...
+
+    @property
     def config(self) -> ModelConfig:
-        """Its sizes."""
+        """Sizes of the outcome."""
         ...
 
     def loss(self, step: int, progress: float) -> Tensor:
@@ -191,7 +196,7 @@ def _judge(task: Task, settings: TrainSettings, folder: Path, state: Progress, f
     """Keep the model if it is the best so far; else count, and stop when there is no more patience."""
     if state.best_score is None or figures[SCORE] > state.best_score:
         state.best_score, state.best_step, state.misses = figures[SCORE], state.step, 0
-        save_model(folder, task.model, task.config, {"step": state.step, **task.facts(), **figures})
+        save_model(folder, task.outcome, task.config, {"step": state.step, **task.facts(), **figures})
         return
     state.misses += 1
     state.stopped = state.misses == settings.patience

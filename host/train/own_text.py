@@ -17,7 +17,7 @@ from host.models.llama import LlamaModel
 from host.models.store import read_tensors, write_tensors
 from hw.spec.errors import SpecError, check_int
 
-NAMES = ("tokens", "hidden", "early", "log_norms", "temperatures")
+NAMES = ("tokens", "hidden", "middle", "early", "log_norms", "temperatures")
 """Tensors of a round's file."""
 
 
@@ -28,8 +28,8 @@ class OwnTexts:
     Parameters
     ----------
     tokens : int32 Tensor of shape (texts, length)
-    hidden, early : bfloat16 Tensors of shape (texts, length, width)
-        Hidden state behind each token, and state behind the first layers.
+    hidden, middle, early : bfloat16 Tensors of shape (texts, length, width)
+        Hidden state behind each token, and its states behind a middle layer and the first layers.
     log_norms : float32 Tensor of shape (texts, length)
         ln of the sum of exp(logits / T) behind each token.
     temperatures : float32 Tensor of shape (texts,)
@@ -38,6 +38,7 @@ class OwnTexts:
 
     tokens: Tensor
     hidden: Tensor
+    middle: Tensor
     early: Tensor
     log_norms: Tensor
     temperatures: Tensor
@@ -52,7 +53,7 @@ class OwnTexts:
 
 def write_texts(
     model: LlamaModel, *, begins: Sequence[Sequence[int]], temperatures: Sequence[float], length: int, early: int,
-    seed: int,
+    middle: int, seed: int,
 ) -> OwnTexts:  # fmt: skip
     """Let the model write one text in each of its places.
 
@@ -69,8 +70,8 @@ def write_texts(
         Each above 0.
     length : int
         Tokens of a text.
-    early : int
-        Layers behind which the early state is taken.
+    early, middle : int
+        Layers behind which these states are taken.
     seed : int
 
     Raises
@@ -86,12 +87,12 @@ def write_texts(
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.zeros(count, length, dtype=torch.int64)
     hidden = torch.empty(count, length, model.config.width, dtype=torch.bfloat16)
-    early_states = torch.empty_like(hidden)
+    middle_states, early_states = torch.empty_like(hidden), torch.empty_like(hidden)
     log_norms = torch.empty(count, length)
     tokens[:, 0] = torch.tensor([begin[0] for begin in chosen])
     for i in range(length):
-        after, before = model.states(tokens[:, i : i + 1], i, early=early)
-        hidden[:, i], early_states[:, i] = after[:, 0], before[:, 0]
+        after, way = model.states(tokens[:, i : i + 1], i, behind=(middle, early))
+        hidden[:, i], middle_states[:, i], early_states[:, i] = after[:, 0], way[0][:, 0], way[1][:, 0]
         logits = model.logits(after[:, 0]) / heat[:, None]
         log_norms[:, i] = logits.logsumexp(dim=-1)
         if i + 1 < length:
@@ -99,7 +100,10 @@ def write_texts(
             for place, begin in enumerate(chosen):
                 if i + 1 < len(begin):
                     tokens[place, i + 1] = begin[i + 1]
-    return OwnTexts(tokens=tokens.int(), hidden=hidden, early=early_states, log_norms=log_norms, temperatures=heat)
+    return OwnTexts(
+        tokens=tokens.int(), hidden=hidden, middle=middle_states, early=early_states, log_norms=log_norms,
+        temperatures=heat,
+    )  # fmt: skip
 
 
 def drawn(logits: Tensor, generator: torch.Generator) -> Tensor:

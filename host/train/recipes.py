@@ -12,6 +12,9 @@ GRU = TrainSettings(steps=500, batch=16, length=128, rate=4e-3, warmup=40, every
 LOW_RANK = TrainSettings(steps=30_000, rate=0.2, warmup=50, weight_decay=0.0, every=1000)
 """Low-rank bigram of characters, all rows at once."""
 
+STARTS = {"gru": 1, "low-rank": 16}
+"""Models that learn side by side, by the kind of proposer."""
+
 HEAD = TrainSettings(steps=800, batch=8, rate=8e-4, warmup=30, every=80)
 """Head of 6.3 M parameters on SmolLM2-135M."""
 

@@ -8,7 +8,7 @@ from host.models.config import GruConfig, LowRankConfig, ModelConfig
 from host.targets.base import Target
 from host.targets.bigram import SMOOTHINGS, BigramTarget, corpus_bigram
 from host.targets.transformer import TransformerTarget
-from hw.spec.errors import SpecError
+from hw.spec.errors import SpecError, check_int
 
 from .bigram import BigramTask
 from .data import Tokens
@@ -42,20 +42,28 @@ def open_target(name: str, tokens: Tokens) -> Target:
 
 
 def proposer_task(
-    *, config: GruConfig | LowRankConfig, target: Target, tokens: Tokens, settings: TrainSettings, goal: Goal
+    *,
+    config: GruConfig | LowRankConfig,
+    target: Target,
+    tokens: Tokens,
+    settings: TrainSettings,
+    goal: Goal,
+    starts: int = 1,
 ) -> Task:
-    """The task that trains a proposer of this kind.
+    """The task that trains a proposer of this kind; a low-rank bigram from several starts at once.
 
     Raises
     ------
     SpecError
-        A low-rank bigram is to be trained on another target than a bigram, or sizes do not fit.
+        A low-rank bigram is to be trained on another target than a bigram, another proposer from several starts, or
+        sizes do not fit.
     """
     if isinstance(config, GruConfig):
+        check_int("starts", starts, 1, 1)
         return SequenceTask(config=config, target=target, tokens=tokens, settings=settings, goal=goal)
     if not isinstance(target, BigramTarget):
         raise SpecError("target", type(target).__name__, "a bigram, for a low-rank proposer")
-    return BigramTask(config=config, target=target, tokens=tokens, settings=settings, goal=goal)
+    return BigramTask(config=config, target=target, tokens=tokens, settings=settings, goal=goal, starts=starts)
 
 
 def train_target(
@@ -80,9 +88,10 @@ def train_proposer(
     settings: TrainSettings,
     goal: Goal,
     folder: Path,
+    starts: int = 1,
     resume: bool = False,
     progress: ProgressCallback | None = None,
 ) -> TrainResult:
     """Train a proposer on a target's laws along a text; see `host.train.loop.train`."""
-    task = proposer_task(config=config, target=target, tokens=tokens, settings=settings, goal=goal)
+    task = proposer_task(config=config, target=target, tokens=tokens, settings=settings, goal=goal, starts=starts)
     return train(task, settings, folder=folder, resume=resume, progress=progress)

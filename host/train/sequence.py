@@ -5,14 +5,14 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from host.models.config import GruConfig, describe
 from host.targets.base import Target
 
 from .data import Tokens, random_pieces
 from .digests import laws_digest, text_digest
-from .goal import Goal, check_vocab_sizes, figures, normalised, seeded_model
+from .goal import Goal, check_vocab_sizes, figures, normalised, seeded_models
 from .laws import laws_along
 from .measure import heldout_pieces
 from .objectives import kl, log_softmax, overlap
@@ -45,9 +45,14 @@ class SequenceTask:
         goal.check_vocab(tokens.vocab_size)
         self.config = config
         self._target, self._tokens, self._settings, self._goal = target, tokens, settings, goal
-        self.model = seeded_model(config, settings.seed)
+        (self.model,) = seeded_models(config, settings.seed)
         self._heldout = list(heldout_pieces(tokens, length=settings.length))
         self._heldout_laws = [laws_along(target, part)[:, skip:].flatten(0, 1) for part, skip in self._heldout]
+
+    @property
+    def outcome(self) -> nn.Module:
+        """The model."""
+        return self.model
 
     def loss(self, step: int, progress: float) -> Tensor:
         """Mean objective over all prefixes of random pieces."""

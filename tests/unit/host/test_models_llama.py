@@ -109,11 +109,11 @@ def test_early_states_are_those_of_the_pass() -> None:
     whole, hidden = tiny().forward(TOKENS[None], 0)
     for layers in (0, 1, 2):
         model = tiny()
-        after, early = model.states(TOKENS[None, :20], 0, early=layers)
+        after, (early,) = model.states(TOKENS[None, :20], 0, behind=(layers,))
         assert torch.allclose(after, hidden[:, :20], atol=2e-5)
         last = model.early_states(TOKENS[None, 20:21], 20, layers)
-        assert torch.allclose(tiny().states(TOKENS[None, :21], 0, early=layers)[1][:, 20:], last, atol=2e-5)
-        assert torch.allclose(tiny().states(TOKENS[None, :21], 0, early=layers)[1][:, :20], early, atol=2e-5)
+        assert torch.allclose(tiny().states(TOKENS[None, :21], 0, behind=(layers,))[1][0][:, 20:], last, atol=2e-5)
+        assert torch.allclose(tiny().states(TOKENS[None, :21], 0, behind=(layers,))[1][0][:, :20], early, atol=2e-5)
         assert torch.allclose(model.forward(TOKENS[None, 20:], 20)[0], whole[:, 20:], atol=2e-5)
     with pytest.raises(SpecError, match="layers = 3"):
         tiny().early_states(TOKENS[None, :1], 0, 3)

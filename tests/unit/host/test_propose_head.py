@@ -37,7 +37,7 @@ torch.set_num_threads(1)
 
 WIDTH = SIZES["hidden_size"]
 CONTEXT = np.random.default_rng(5).integers(0, VOCAB, 12)
-CONFIG = HeadConfig(vocab_size=VOCAB, width=WIDTH, early=1, inner=24, kept=200, rank=8)
+CONFIG = HeadConfig(vocab_size=VOCAB, width=WIDTH, early=1, middle=2, inner=24, kept=200, rank=8)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,8 @@ def reference_law(folder: Path, head: Head, context: np.ndarray, temperature: fl
         embedding, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight
         early = states[head.config.early][0, -1]
         hidden = states[-1][0, -2] if len(context) > 1 else torch.zeros_like(early)
-        u = torch.cat([hidden, rms(embedding[context[-1]]), rms(early)])
+        middle = states[head.config.middle][0, -2] if len(context) > 1 else torch.zeros_like(early)
+        u = torch.cat([hidden, rms(middle), rms(embedding[context[-1]]), rms(early)])
         weights = {name: tensor.double() for name, tensor in head.state_dict().items() if "short" not in name}
         z = weights["predict.weight"] @ u + weights["predict.bias"]
         gate, up = (weights["gate_up.weight"] @ torch.cat([rms(u), rms(z)])).chunk(2)
@@ -84,10 +85,11 @@ def reference_law(folder: Path, head: Head, context: np.ndarray, temperature: fl
     return law
 
 
-@pytest.mark.parametrize("early", [0, 1, 2])
+@pytest.mark.parametrize(("early", "middle"), [(0, 2), (1, 1), (2, 0)])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_psi_is_that_of_the_formula(folder: Path, early: int, temperature: float) -> None:
-    head = random_head(HeadConfig(vocab_size=VOCAB, width=WIDTH, early=early, inner=24, kept=200, rank=WIDTH))
+def test_psi_is_that_of_the_formula(folder: Path, early: int, middle: int, temperature: float) -> None:
+    sizes = {"early": early, "middle": middle, "inner": 24, "kept": 200, "rank": WIDTH}
+    head = random_head(HeadConfig(vocab_size=VOCAB, width=WIDTH, **sizes))
     target = lean(folder, temperature)
     head.set_shortlist(target.output_weights[head.token_ids], torch.eye(WIDTH, dtype=torch.float64))  # all of it
     proposer = HeadProposer(model=head, target=target, k=16)
@@ -130,10 +132,10 @@ def test_a_step_of_the_loop_costs_one_pass(folder: Path) -> None:
 
 
 def test_whom_a_head_fits(folder: Path, tmp_path: Path) -> None:
-    wider = HeadConfig(vocab_size=VOCAB, width=WIDTH + 2, early=1, inner=24, kept=200, rank=8)
+    wider = HeadConfig(vocab_size=VOCAB, width=WIDTH + 2, early=1, middle=2, inner=24, kept=200, rank=8)
     with pytest.raises(SpecError, match=r"width of the head = 34 .* 32, the target's"):
         HeadProposer(model=Head(wider), target=lean(folder), k=16)
-    deeper = HeadConfig(vocab_size=VOCAB, width=WIDTH, early=4, inner=24, kept=200, rank=8)
+    deeper = HeadConfig(vocab_size=VOCAB, width=WIDTH, early=4, middle=2, inner=24, kept=200, rank=8)
     with pytest.raises(SpecError, match="early layers of the head = 4"):
         HeadProposer(model=Head(deeper), target=lean(folder), k=16)
     with pytest.raises(SpecError, match="K = 201"):
@@ -147,7 +149,9 @@ def test_whom_a_head_fits(folder: Path, tmp_path: Path) -> None:
 
 def write(folder: Path, *, count: int = 8, length: int = 24, seed: int = 4, dtype: str = "float32") -> OwnTexts:
     model = load_llama(folder=folder, positions=length, texts=count, dtype=dtype)
-    return write_texts(model, begins=[[299], [5, 6, 7]], temperatures=[1.0, 0.5], length=length, early=1, seed=seed)
+    return write_texts(
+        model, begins=[[299], [5, 6, 7]], temperatures=[1.0, 0.5], length=length, early=1, middle=2, seed=seed
+    )
 
 
 def test_texts_are_drawn_as_asked(folder: Path) -> None:
@@ -162,9 +166,11 @@ def test_texts_are_drawn_as_asked(folder: Path) -> None:
 
 def test_states_of_a_text_are_those_of_a_pass_over_it(folder: Path) -> None:
     texts = write(folder)
-    hidden, early = load_llama(folder=folder, positions=24, texts=8).states(texts.tokens.long(), 0, early=1)
+    model = load_llama(folder=folder, positions=24, texts=8)
+    hidden, (early, middle) = model.states(texts.tokens.long(), 0, behind=(1, 2))
     assert torch.allclose(texts.hidden.float(), hidden, rtol=2**-7, atol=1e-3)
     assert torch.allclose(texts.early.float(), early, rtol=2**-7, atol=1e-3)
+    assert torch.allclose(texts.middle.float(), middle, rtol=2**-7, atol=1e-3)
     heat = texts.temperatures[:, None, None]
     logits = load_llama(folder=folder, positions=24, texts=8).forward(texts.tokens.long(), 0)[0] / heat
     assert torch.allclose(texts.log_norms, logits.logsumexp(dim=-1), atol=1e-3)
@@ -176,7 +182,7 @@ def test_texts_follow_the_model(folder: Path) -> None:
 
     texts = write_texts(
         load_llama(folder=folder, positions=8, texts=8000), begins=[[9]], temperatures=[1.0, 0.5], length=2, early=0,
-        seed=3,
+        middle=0, seed=3,
     )  # fmt: skip
     p_values = np.empty((2, 2))
     for i, drawn_at in enumerate((1.0, 0.5)):
@@ -200,7 +206,9 @@ def test_rounds_that_are_there_are_not_written_again(folder: Path, tmp_path: Pat
     again = collect(tmp_path, rounds=3, write=round_of)
     assert asked == [0, 1, 2, 1]
     assert len(whole) == 24
-    assert all(torch.equal(getattr(whole, name), getattr(again, name)) for name in ("tokens", "hidden", "early"))
+    assert all(
+        torch.equal(getattr(whole, name), getattr(again, name)) for name in ("tokens", "hidden", "middle", "early")
+    )
     round_path(tmp_path, 0).write_bytes(b"no tensors")
     with pytest.raises(SpecError, match="a readable"):
         collect(tmp_path, rounds=3, write=round_of)
@@ -227,7 +235,7 @@ def test_the_shortlist_errs_least(folder: Path) -> None:
     whole = output.double() @ y.T
     errors = {}
     for rank in (8, WIDTH):
-        head = Head(HeadConfig(vocab_size=VOCAB, width=WIDTH, early=1, inner=24, kept=200, rank=rank))
+        head = Head(HeadConfig(vocab_size=VOCAB, width=WIDTH, early=1, middle=2, inner=24, kept=200, rank=rank))
         head.set_shortlist(output, moments)
         errors[rank] = (head.short_out.double() @ head.short_in.double() @ y.T - whole).square().mean()
     singular = torch.linalg.svdvals(output.double() @ torch.linalg.cholesky(moments))
@@ -290,7 +298,8 @@ def test_a_head_that_is_no_better_than_chance(folder: Path) -> None:
     """Texts whose early states and tokens were mixed up teach nothing: their acceptance is clearly lower."""
     texts, heldout = write(folder, count=64), write(folder, count=32, seed=9)
     mixed = OwnTexts(
-        tokens=heldout.tokens.flip(0), hidden=heldout.hidden, early=heldout.early.flip(0), log_norms=heldout.log_norms,
+        tokens=heldout.tokens.flip(0), hidden=heldout.hidden, middle=heldout.middle, early=heldout.early.flip(0),
+        log_norms=heldout.log_norms,
         temperatures=heldout.temperatures,
     )  # fmt: skip
     scores = []
@@ -301,6 +310,21 @@ def test_a_head_that_is_no_better_than_chance(folder: Path) -> None:
         )  # fmt: skip
         scores.append(measured(task)["acceptance"])
     assert scores[0] > scores[1] + 0.05
+
+
+def test_a_target_gives_the_middle_states_that_it_was_told_to_remember(folder: Path) -> None:
+    """Behind a pass from the start, a pass of two tokens, and one that goes back; and none that were not asked for."""
+    target = lean(folder)
+    target.logprobs(CONTEXT[None])
+    with pytest.raises(SpecError, match=r"layers = 2 is not legal: expected one of \[\]"):
+        target.middle_states(CONTEXT, 2)
+    with pytest.raises(SpecError, match="layers = 4 is not legal"):
+        target.remember(4)
+    target.remember(2)
+    for context in (CONTEXT, CONTEXT[:5], np.append(CONTEXT[:6], 7)):
+        _, (wanted,) = load_llama(folder=folder, positions=64).states(torch.from_numpy(context)[None], 0, behind=(2,))
+        target.logprobs_ahead(context[None, :-1], context[-1:])
+        assert torch.allclose(target.middle_states(context, 2), wanted[0], atol=2e-5)
 
 
 # --- command line -------------------------------------------------------------------------------------------------
@@ -314,6 +338,8 @@ def arguments(folder: Path, out: Path, *more: str) -> list[str]:
         "8",
         "--length",
         "24",
+        "--middle",
+        "2",
         "--early",
         "1",
         "--inner",
@@ -372,6 +398,7 @@ def test_a_head_needs_the_lean_pass(trained: Path, folder: Path, tmp_path: Path)
         (["--temperatures", "0"], "temperature = 0.0 is not legal"),
         (["--length", "4"], "length = 4 is not legal"),
         (["--early", "4"], "early = 4 is not legal"),
+        (["--middle", "4"], "middle = 4 is not legal"),
         (["--kept", "400"], "kept = 400 is not legal"),
         (["--rank", "33"], "rank = 33 is not legal"),
         (["--K", "300"], "K = 300 is not legal"),
@@ -413,6 +440,6 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(folder: Path, tmp_path: Pat
     assert facts[0] == facts[1]
 
 
-def test_joined_norms_two_of_three() -> None:
-    u = joined(torch.full((2, 4), 3.0), torch.full((2, 4), 3.0), torch.full((2, 4), -3.0))
-    assert torch.allclose(u, torch.cat([torch.full((2, 4), 3.0), torch.ones(2, 4), -torch.ones(2, 4)], dim=-1))
+def test_joined_norms_all_but_the_hidden_state() -> None:
+    u = joined(*(torch.full((2, 4), value) for value in (3.0, 2.0, 3.0, -3.0)))
+    assert torch.allclose(u, torch.tensor([3.0, 1.0, 1.0, -1.0]).repeat_interleave(4).expand(2, 16))

@@ -75,6 +75,10 @@ class Interrupting:
         self.task, self.step, self.error = task, step, error
         self.model, self.config, self.facts, self.measure = task.model, task.config, task.facts, task.measure
 
+    @property
+    def outcome(self) -> torch.nn.Module:
+        return self.task.outcome
+
     def loss(self, step: int, progress: float) -> torch.Tensor:
         if step == self.step:
             raise self.error
@@ -88,7 +92,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(kind, target, tokens, tmp_p
             return gru_task(target, tokens)
         if kind == "low-rank":
             config = LowRankConfig(vocab_size=V, rank=2)
-            return BigramTask(config=config, target=target, tokens=tokens, settings=SETTINGS, goal=GOAL)
+            return BigramTask(config=config, target=target, tokens=tokens, settings=SETTINGS, goal=GOAL, starts=2)
         shape = TransformerConfig(vocab_size=V, width=16, layers=2, heads=2, span=4)
         return LanguageTask(config=shape, tokens=tokens, settings=SETTINGS)
 
@@ -170,11 +174,58 @@ def test_measured_acceptance_is_that_of_the_psi_on_held_out_contexts(target, tok
     task = BigramTask(config=config, target=target, tokens=tokens, settings=SETTINGS, goal=GOAL)
     with torch.no_grad():
         figures = task.measure()
-        q = task.model.rows().double().softmax(-1).numpy()
+        q = task.outcome.rows().double().softmax(-1).numpy()
     before = tokens.heldout[:-1]
     assert figures["acceptance"] == pytest.approx(overlaps(target.table[before], q[before], 4).mean())
     assert figures["overlap"] == pytest.approx(np.minimum(target.table[before], q[before]).sum(axis=1).mean())
     assert figures[SCORE] == figures["acceptance"]
+
+
+def bigram_task(target, tokens, starts, seed=0):
+    settings = TrainSettings(steps=60, rate=5e-2, warmup=5, every=60, weight_decay=0.0, clip=1e6, seed=seed)
+    goal, config = Goal(objective="tv", k=4), LowRankConfig(vocab_size=V, rank=2)
+    return BigramTask(
+        config=config, target=target, tokens=tokens, settings=settings, goal=goal, starts=starts
+    ), settings
+
+
+def test_starts_side_by_side_learn_what_each_learns_alone(target, tokens, tmp_path):
+    """The first of several starts is that of a run with one; no start sees another, but for the last bits."""
+    alone, settings = bigram_task(target, tokens, 1)
+    together, _ = bigram_task(target, tokens, 3)
+    assert same_bits(alone.model.one(0).state_dict(), together.model.one(0).state_dict())
+    train(alone, settings, folder=tmp_path / "alone")
+    train(together, settings, folder=tmp_path / "together")
+    torch.testing.assert_close(alone.model.one(0).rows(), together.model.one(0).rows(), rtol=1e-2, atol=1e-3)
+    rows = together.model.rows()
+    assert (rows[0] - rows[1]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("best", [0, 1, 2])
+def test_the_start_with_the_least_objective_on_the_training_text_is_kept(best, target, tokens):
+    """One start is given the target's own law where the training text goes; held-out contexts have no say."""
+    task, _ = bigram_task(target, tokens, 3)
+    model = task.model
+    with torch.no_grad():
+        model.contexts[best] = 0
+        counts = np.bincount(tokens.train[:-1], minlength=V + 1) + 1.0
+        mean = (counts[:, None] * np.concatenate([target.table, target.start[None]])).sum(axis=0) / counts.sum()
+        model.bias[best] = torch.from_numpy(np.log(mean))
+        others = [number for number in range(3) if number != best]
+        model.bias[others] = torch.linspace(0, 9, V)
+        model.contexts[others] = 0
+        kept = task.outcome
+        measured = task.measure()["overlap"]
+    assert torch.equal(kept.bias, model.bias[best])
+    before = tokens.heldout[:-1]
+    assert measured == pytest.approx(np.minimum(target.table[before], mean / mean.sum()).sum(axis=1).mean())
+
+
+def test_only_low_rank_bigrams_have_several_starts(target, tokens):
+    with pytest.raises(SpecError, match="starts = 2"):
+        proposer_task(config=GRU, target=target, tokens=tokens, settings=SETTINGS, goal=GOAL, starts=2)
+    with pytest.raises(SpecError, match="starts = 0"):
+        bigram_task(target, tokens, 0)
 
 
 class Scripted:
@@ -182,7 +233,7 @@ class Scripted:
 
     def __init__(self, scores: list[float], loss: float = 1.0) -> None:
         self.config = LowRankConfig(vocab_size=2, rank=1)
-        self.model = torch.nn.Linear(1, 1)
+        self.model = self.outcome = torch.nn.Linear(1, 1)
         self.scores, self.value = iter(scores), loss
 
     def loss(self, step: int, progress: float) -> torch.Tensor:
