@@ -11,7 +11,7 @@ from hw.spec.config import VOCAB_LIMIT
 from hw.spec.errors import SpecError, check_int
 
 from .base import Contexts, LogProbs, check_contexts
-from .llama import check_temperature, log_rows
+from .log_rows import check_temperature, log_rows
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Number formats of the weights, by name."""

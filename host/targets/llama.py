@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Llama model as a target, over the lean pass. What the last context and this one share is not computed again."""
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -11,23 +9,10 @@ from host.models.llama import LlamaModel
 from hw.spec.errors import SpecError, check_int
 
 from .base import Contexts, LogProbs, check_contexts
+from .log_rows import LogRows, check_temperature
 
 CHUNK_TOKENS = 256
 """New tokens of one pass: bounds the memory of a long context's attention scores."""
-
-
-def check_temperature(temperature: float) -> float:
-    """Return it as a float, or raise `SpecError` unless it is finite and above 0."""
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise SpecError("temperature", temperature, "a finite number > 0")
-    return float(temperature)
-
-
-def log_rows(logits: torch.Tensor, temperature: float) -> LogProbs:
-    """log softmax(logits / temperature) in float64 of logits (n, vocab_size); the result is read-only."""
-    rows: LogProbs = torch.log_softmax(logits.double() / temperature, dim=-1).numpy()
-    rows.setflags(write=False)
-    return rows
 
 
 class LlamaTarget:
@@ -69,7 +54,7 @@ class LlamaTarget:
         self._hidden = torch.zeros(model.positions, model.config.width, dtype=model.dtype)
         self._middle: dict[int, torch.Tensor] = {}  # like _hidden, by number of layers
         self._cached = np.empty(0, dtype=np.int64)  # tokens whose keys and values the cache holds
-        self._rows: dict[int, LogProbs] = {}  # by length of context: a beginning of `_cached`
+        self._rows = LogRows(self.temperature)  # by length of context: a beginning of `_cached`
 
     def logprobs(self, contexts: Contexts) -> LogProbs:
         """ln p of the next token, read-only float64 of shape (batch, vocab_size); see `Target.logprobs`."""
@@ -130,7 +115,7 @@ class LlamaTarget:
         check_int("layers", layers, 0, self.layers)
         self._middle[layers] = torch.zeros_like(self._hidden)
         self._cached = np.empty(0, dtype=np.int64)
-        self._rows.clear()
+        self._rows.forget(0)
 
     def early_state(self, context: npt.NDArray[np.int64], layers: int) -> torch.Tensor:
         """State of the last token of a context behind the model's first `layers` layers, shape (width,).
@@ -149,7 +134,7 @@ class LlamaTarget:
             self.hidden_states(context[:-1])
         if len(self._cached) > last:  # what was there is overwritten
             self._cached = self._cached[:last]
-            self._rows = {length: row for length, row in self._rows.items() if length <= last}
+            self._rows.forget(last)
         token = torch.from_numpy(context[-1:].copy())
         return self._model.early_states(token[None], last, layers)[0, 0]
 
@@ -183,7 +168,7 @@ class LlamaTarget:
         if length <= shared and length in self._rows:
             return self._rows[length]
         start = min(shared, length - 1)
-        self._rows.clear()
+        self._rows.forget(0)
         self._cached = whole[:start].copy()  # should the pass fail, this is what is there
         wanted = len(whole) - length + 1
         tokens = torch.from_numpy(whole[start:].copy())
@@ -193,12 +178,12 @@ class LlamaTarget:
             hidden, way = self._model.states(part[None], start + first, behind=tuple(self._middle))
             logits = self._model.logits(hidden[:, len(part) - min(missing, len(part)) :])
             self.passes += 1
-            rows = log_rows(logits[0], self.temperature)
             end = start + first + len(part)
             self._hidden[start + first : end] = hidden[0]
             for middle, states in zip(self._middle.values(), way, strict=True):
                 middle[start + first : end] = states[0]
-            self._rows |= {end - len(rows) + 1 + i: rows[i : i + 1] for i in range(len(rows))}
+            for place, row in enumerate(logits[0], end - logits.shape[1] + 1):
+                self._rows.put(place, row)
         self.computed += len(tokens)
         self._cached = whole.copy()
         return self._rows[length]

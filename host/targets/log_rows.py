@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logits of a language model as rows ln p, in float64."""
+
+import math
+
+import torch
+
+from hw.spec.errors import SpecError
+
+from .base import LogProbs
+
+
+def check_temperature(temperature: float) -> float:
+    """Return it as a float, or raise `SpecError` unless it is finite and above 0."""
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise SpecError("temperature", temperature, "a finite number > 0")
+    return float(temperature)
+
+
+def log_rows(logits: torch.Tensor, temperature: float) -> LogProbs:
+    """log softmax(logits / temperature) in float64 of logits (n, vocab_size); the result is read-only."""
+    rows: LogProbs = torch.log_softmax(logits.double() / temperature, dim=-1).numpy()
+    rows.setflags(write=False)
+    return rows
+
+
+class LogRows:
+    """Rows by length of context. A row is worked out when it is asked for: that of a refused draft never is.
+
+    Parameters
+    ----------
+    temperature : float
+    """
+
+    def __init__(self, temperature: float) -> None:
+        self._temperature = temperature
+        self._logits: dict[int, torch.Tensor] = {}
+        self._rows: dict[int, LogProbs] = {}
+
+    def put(self, length: int, logits: torch.Tensor) -> None:
+        """Logits of shape (vocab_size,) behind a context of this length."""
+        self._logits[length] = logits
+        self._rows.pop(length, None)
+
+    def __contains__(self, length: int) -> bool:
+        return length in self._logits
+
+    def __getitem__(self, length: int) -> LogProbs:
+        """ln p, read-only float64 of shape (1, vocab_size)."""
+        if length not in self._rows:
+            self._rows[length] = log_rows(self._logits[length][None], self._temperature)
+        return self._rows[length]
+
+    def forget(self, longest: int) -> None:
+        """Drop the rows behind contexts longer than this."""
+        self._logits = {length: row for length, row in self._logits.items() if length <= longest}
+        self._rows = {length: row for length, row in self._rows.items() if length <= longest}
