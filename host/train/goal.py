@@ -17,7 +17,7 @@ from hw.spec.errors import SpecError
 
 from .data import Tokens
 from .loop import SCORE
-from .objectives import PLAIN, carried_law, check_objective, kl, log_softmax, name_at
+from .objectives import PLAIN, carried_law, check_objective, kl, log_softmax, name_at, overlap
 from .settings import check_number
 
 
@@ -71,6 +71,37 @@ class Goal:
     def accepted(self, p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Acceptance of one draft through the quantised psi of each row of q."""
         return overlaps(p, q, self.k, self.tau, self.eps)
+
+
+class HeldOut:
+    """Means over held-out contexts, gathered part by part.
+
+    Parameters
+    ----------
+    goal : Goal
+        How psi are made.
+    """
+
+    def __init__(self, goal: Goal) -> None:
+        self._goal = goal
+        self._accepted: list[npt.NDArray[np.float64]] = []
+        self._raw: list[Tensor] = []
+        self._divergence: list[Tensor] = []
+
+    def add(self, p: Tensor, log_q: Tensor) -> None:
+        """Laws of the target, float32 (n, V), and ln of the proposer's, float64 (n, V)."""
+        q = log_q.exp()
+        self._accepted.append(self._goal.accepted(normalised(p), q.numpy()))
+        self._raw.append(overlap(p, q))
+        self._divergence.append(kl(p, log_q))
+
+    def figures(self) -> dict[str, float]:
+        """acceptance through psi (the score), the overlap without psi, KL in nats."""
+        return figures(
+            float(np.concatenate(self._accepted).mean()),
+            float(torch.cat(self._raw).mean()),
+            float(torch.cat(self._divergence).mean()),
+        )
 
 
 def figures(acceptance: float, raw: float, divergence: float) -> dict[str, float]:

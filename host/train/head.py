@@ -129,14 +129,17 @@ class HeadTask:
 
     def _accepted(self, texts: OwnTexts, heat: float) -> npt.NDArray[np.float64]:
         """Acceptance of one draft at evenly spread contexts of texts of one temperature."""
-        hidden = after(texts.hidden).flatten(0, 1)
-        u = inputs(self._lm, texts).flatten(0, 1)
+        span = texts.tokens.shape[1] - 1
+        positions = len(texts) * span
+        chosen = torch.linspace(0, positions - 1, min(MEASURED, positions)).long()
         kept = self._output[self.model.token_ids]
-        chosen = torch.linspace(0, len(u) - 1, min(MEASURED, len(u))).long()
         parts, count = [], shortlist_size(self.config, self._goal.k)
         for rows in torch.split(chosen, CHUNK):
-            p = torch.softmax(functional.linear(hidden[rows].float(), self._output).double() / heat, dim=-1)
-            best, shares, rest = self.model.law(self.model(u[rows]), kept, temperature=heat, count=count)
+            text, place = rows // span, rows % span
+            hidden = after(texts.hidden)[text, place].float()
+            p = torch.softmax(functional.linear(hidden, self._output).double() / heat, dim=-1)
+            u = inputs_at(self._lm, texts, text, place)
+            best, shares, rest = self.model.law(self.model(u), kept, temperature=heat, count=count)
             q = (rest / max(1, p.shape[1] - count))[:, None].repeat(1, p.shape[1])
             q.scatter_(1, self.model.token_ids[best], shares)
             parts.append(overlaps(p.numpy(), q.numpy(), self._goal.k, self._goal.tau, self._goal.eps))
@@ -145,8 +148,14 @@ class HeadTask:
 
 def inputs(model: LlamaModel, texts: OwnTexts) -> Tensor:
     """What the head sees at every token but the first, float32 (texts, length - 1, INPUTS width)."""
-    embedded = functional.embedding(texts.tokens[:, 1:].long(), model.embedding)
-    return joined(texts.hidden[:, :-1], texts.middle[:, :-1], embedded, texts.early[:, 1:])
+    text, place = torch.meshgrid(torch.arange(len(texts)), torch.arange(texts.tokens.shape[1] - 1), indexing="ij")
+    return inputs_at(model, texts, text, place)
+
+
+def inputs_at(model: LlamaModel, texts: OwnTexts, text: Tensor, place: Tensor) -> Tensor:
+    """What the head sees at the token behind each place of a text; int64 (...) and (...) give (..., INPUTS width)."""
+    embedded = functional.embedding(texts.tokens[text, place + 1].long(), model.embedding)
+    return joined(texts.hidden[text, place], texts.middle[text, place], embedded, texts.early[text, place + 1])
 
 
 def after(states: Tensor) -> Tensor:

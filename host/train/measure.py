@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,9 +11,8 @@ from host.targets.ngram import NGRAM_SMOOTHINGS, NgramTarget
 from hw.spec.errors import SpecError
 
 from .data import Tokens, even_pieces
-from .goal import Goal, check_vocab_sizes, figures, normalised
+from .goal import Goal, HeldOut, check_vocab_sizes, normalised
 from .laws import laws_along
-from .objectives import kl, overlap
 
 MEASURED_PIECES = 20
 """Held-out pieces, at most."""
@@ -83,12 +81,8 @@ def measure_counted(*, proposer: Target, target: Target, tokens: Tokens, goal: G
     """
     check_vocab_sizes(proposer.vocab_size, target, tokens)
     goal.check_vocab(tokens.vocab_size)
-    accepted, raw, divergence = [], [], []
+    heldout = HeldOut(goal)
     for pieces, skip in heldout_pieces(tokens, length=length):
         p, q = (laws_along(law, pieces)[:, skip:].flatten(0, 1) for law in (target, proposer))
-        accepted.append(goal.accepted(normalised(p), normalised(q)))
-        raw.append(overlap(p, q))
-        divergence.append(kl(p, q.log()))
-    return figures(
-        float(np.concatenate(accepted).mean()), float(torch.cat(raw).mean()), float(torch.cat(divergence).mean())
-    )
+        heldout.add(p, torch.from_numpy(normalised(q)).log())
+    return heldout.figures()

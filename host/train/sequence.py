@@ -3,7 +3,6 @@
 
 from dataclasses import asdict
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,10 +11,10 @@ from host.targets.base import Target
 
 from .data import Tokens, random_pieces
 from .digests import laws_digest, text_digest
-from .goal import Goal, check_vocab_sizes, figures, normalised, seeded_models
+from .goal import Goal, HeldOut, check_vocab_sizes, seeded_models
 from .laws import laws_along
 from .measure import heldout_pieces
-from .objectives import kl, log_softmax, overlap
+from .objectives import log_softmax
 from .settings import TrainSettings
 
 
@@ -64,16 +63,10 @@ class SequenceTask:
 
     def measure(self) -> dict[str, float]:
         """acceptance through psi (the score), the overlap without psi, KL in nats; means over held-out contexts."""
-        accepted, raw, divergence = [], [], []
+        heldout = HeldOut(self._goal)
         for (pieces, skip), p in zip(self._heldout, self._heldout_laws, strict=True):
-            log_q = log_softmax(self.model(pieces)[:, skip:].flatten(0, 1).double())
-            q = log_q.exp()
-            accepted.append(self._goal.accepted(normalised(p), q.numpy()))
-            raw.append(overlap(p, q))
-            divergence.append(kl(p, log_q))
-        return figures(
-            float(np.concatenate(accepted).mean()), float(torch.cat(raw).mean()), float(torch.cat(divergence).mean())
-        )
+            heldout.add(p, log_softmax(self.model(pieces)[:, skip:].flatten(0, 1).double()))
+        return heldout.figures()
 
     def facts(self) -> dict[str, object]:
         """Sizes, goal, digests of text and target."""
