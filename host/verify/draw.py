@@ -24,10 +24,21 @@ def draw_token(p: npt.NDArray[np.float64], u: float) -> int:
     SpecError
         p is no distribution, or u is outside its range.
     """
+    return draw_index(check_target(p, p.size), u)
+
+
+def draw_index(masses: npt.NDArray[np.float64], u: float) -> int:
+    """Invert the cumulative sum of masses (n,) >= 0 that need not sum to 1, not all of them 0; see `draw_token`.
+
+    Raises
+    ------
+    SpecError
+        u is outside its range.
+    """
     if not 0 <= u < 1:
         raise SpecError("u", u, "a number in [0, 1)")
-    cumulative = np.cumsum(check_target(p, p.size))
-    token = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
-    if token == p.size:  # u * sum rounded up to the sum
-        return int(np.flatnonzero(p)[-1])
-    return token
+    cumulative = np.cumsum(masses)
+    index = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
+    if index == masses.size:  # u * sum rounded up to the sum
+        return int(np.flatnonzero(masses)[-1])
+    return index
