@@ -15,6 +15,9 @@ from .schema import Psi, round_binary32
 
 __all__ = ["MAX_SPAN_NATS", "SUM_TOLERANCE", "check_craft", "craft_psi"]
 
+DRAFTS_MAX = 64
+"""Most drafts of a position that a tail is made for."""
+
 SUM_TOLERANCE = 1e-6
 """How far the sum of p may be from 1."""
 
@@ -24,6 +27,7 @@ def craft_psi(
     K: int,
     tau: float = 1.0,
     eps: float | str = "auto",
+    drafts: int = 1,
 ) -> Psi:
     """Quantise a distribution into a psi.
 
@@ -45,6 +49,9 @@ def craft_psi(
         "auto": the tail carries the leftover mass, q(tail) = 1 - p(head) at any `tau`. A number >= 0: the floor
         per tail token of F, in units in which the best id weighs p_best^(1 / tau).
         A non-zero tail below 2^-64 of the best weight is raised to it.
+    drafts : int
+        Drafts that are drawn of one position, in [1, 64]. With more than one, "auto" gives the tail the mass that suits
+        them (`host.psi.tail`), which is more than the leftover mass.
 
     Raises
     ------
@@ -53,7 +60,8 @@ def craft_psi(
     """
     p = _distribution(p)
     k, tau, floor = check_craft(vocab_size=len(p), k=K, tau=tau, eps=eps)
-    return quantise_rows(p[None], k=k, tau=tau, floor=floor).psi(0)
+    drafts = check_int("drafts", drafts, 1, DRAFTS_MAX)
+    return quantise_rows(p[None], k=k, tau=tau, floor=floor, drafts=drafts).psi(0)
 
 
 def check_craft(*, vocab_size: int, k: int, tau: float, eps: float | str) -> tuple[int, float, float | None]:

@@ -15,6 +15,7 @@ from hw.spec.errors import SpecError
 from hw.spec.psi_layout import SCORE_MAX_Q, SCORE_MIN_Q, TAIL_MAX, TAIL_MIN
 
 from .schema import Psi
+from .tail import tail_share
 
 MAX_SPAN_NATS = 15.0
 """Scores further below the best one are raised to this distance."""
@@ -77,7 +78,7 @@ class QuantisedRows:
 def quantise_rows(
     p: npt.NDArray[np.float64], *, k: int, tau: float, floor: float | None, tokens: npt.NDArray[np.int64] | None = None,
     vocab_size: int | None = None,
-    rest: npt.NDArray[np.float64] | None = None,
+    rest: npt.NDArray[np.float64] | None = None, drafts: int = 1,
 ) -> QuantisedRows:  # fmt: skip
     """Quantise distributions that were checked before.
 
@@ -95,6 +96,8 @@ def quantise_rows(
         Where p is over some tokens only: their ids, increasing, and the size of the whole vocabulary.
     rest : float64 ndarray of shape (B,), or None
         Mass of the other tokens of the vocabulary together; None: 0.
+    drafts : int
+        Drafts of a position: with more than one, a tail without floor is what suits them. Not together with `tokens`.
 
     Raises
     ------
@@ -121,7 +124,11 @@ def quantise_rows(
     if floor is None:
         weights = np.where(carried, np.exp(-distances * (scale / tau)[:, None]), 0.0)
         left = np.where(chosen, 0.0, p).sum(axis=1) + (0.0 if rest is None else rest)
-        tail = left / head.sum(axis=1) * weights.sum(axis=1)
+        odds = left / head.sum(axis=1)
+        if drafts > 1:
+            shares = np.array([tail_share(row[~held], drafts) for row, held in zip(p, chosen, strict=True)])
+            odds = shares / (1 - shares)
+        tail = odds * weights.sum(axis=1)
     else:
         tail = _floor_tail(floor, best / tau, vocab_size - counts)
     tail = np.where(counts < vocab_size, tail, 0.0)

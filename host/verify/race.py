@@ -36,13 +36,16 @@ REACH = 12.0
 SPAN = 40.0
 """Largest difference of ln w."""
 
-APART = 12.0
+APART = 8.0
 """Nats by which tokens of H start below the others."""
 
-STEPS = 16
+NEARLY_LEAST = 2e-3
+"""How far above the optimum's gap that of another set may be for its tokens to start apart as well."""
+
+STEPS = 40
 """Steps of the fit, at most."""
 
-MEMORY = 3
+MEMORY = 5
 """Former steps that the acceleration combines."""
 
 NEAR = 2e-4
@@ -147,9 +150,8 @@ def fit_groups(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -
     log_p = np.log(np.maximum(p, 1e-300))
     logs = log_p - np.log(q)
     logs = np.maximum(logs, logs.max() - SPAN / 2)
-    gaps = np.cumsum(p) - np.cumsum(q) ** n
-    if gaps.min() < -1e-6:
-        logs[: int(gaps.argmin()) + 1] -= APART
+    for end in tight_sets(np.cumsum(p) - np.cumsum(q) ** n):
+        logs[: end + 1] -= APART
     logs -= logs.max()
     best: npt.NDArray[np.float64] = logs
     most = -1.0
@@ -166,6 +168,14 @@ def fit_groups(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -
         logs = mixing.next(logs, change)
         logs = np.maximum(logs - logs.max(), -SPAN)
     return best
+
+
+def tight_sets(gaps: npt.NDArray[np.float64]) -> list[int]:
+    """Where sets H end that come up too often: the least of each run of gaps near the least of all, if below 0."""
+    near = gaps < min(-1e-6, gaps.min() + NEARLY_LEAST)
+    starts = np.flatnonzero(near & ~np.append(False, near[:-1]))
+    ends = np.flatnonzero(near & ~np.append(near[1:], False))
+    return [int(start + gaps[start : end + 1].argmin()) for start, end in zip(starts, ends, strict=True)]
 
 
 def chosen_law(
@@ -200,4 +210,4 @@ class _Anderson:
         turns = np.stack([change - g for _, g in former], axis=1)
         shares = np.linalg.lstsq(turns * self._weigh[:, None], change * self._weigh, rcond=1e-8)[0]
         found: npt.NDArray[np.float64] = plain - (steps + turns) @ shares
-        return found if np.abs(found - point).max() <= 2 * APART / 3 else plain
+        return found if np.abs(found - point).max() <= APART else plain
