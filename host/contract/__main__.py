@@ -59,7 +59,9 @@ def _opener(options: dict[str, str | None], adapter: str | None) -> Opener:
         backend=backend,
         port=options["port"],
         noise=options["noise"],
-        **{name: optional_integer(name, options[name]) for name in ("baud", "lanes", "groups")},
+        baud=optional_integer("baud", options["baud"]),
+        lanes=optional_integer("lanes", options["lanes"]),
+        groups=optional_integer("groups", options["groups"]),
     )
     config = None if run.has_port else run.tsu_config()
     return partial(open_tsu, backend=run.backend, config=config, port=run.port, baud=run.baud)

@@ -24,8 +24,8 @@ def find_adapter(name: str) -> Callable[..., Tsu]:
         raise SpecError("adapter", name, _LEGAL)
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise SpecError("adapter", name, f"a module that can be imported ({error})") from error
+    except Exception as error:  # a module may fail in any way
+        raise SpecError("adapter", name, f"a module that can be imported ({type(error).__name__}: {error})") from error
     try:
         found: object = reduce(getattr, path.split("."), module)
     except AttributeError as error:

@@ -13,7 +13,7 @@ from . import cases
 from .errors import Violation
 from .subject import Subject, check_vocabulary
 
-_DRAWS = 3000
+_DRAWS = 1000
 _COLUMNS = {"tokens": np.uint32, "weights": np.uint64, "spreads": np.uint32}
 
 

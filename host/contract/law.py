@@ -174,7 +174,7 @@ def independence(subject: Subject) -> str:
     single = subject.law(psi, subject.modes[0]).probabilities()
     tests = []
     for lag in sorted({1, subject.config.all_lanes}):
-        what = f"draws that are {lag} apart depend on each other"
+        what = f"pairs of draws that are {lag} apart do not follow q(a) q(b)"
         tests.append(require_pairs(subject, what, tokens, single, lag))
     return _seen(tests, n // 2, "pairs")
 

@@ -15,7 +15,7 @@ from . import cases
 from .errors import NotApplicable, Violation
 from .evidence import TEST_ALPHA
 from .law import require_pairs
-from .subject import Subject
+from .subject import Subject, check_vocabulary
 
 SPLIT_DRAWS = 100_000
 """Draws in calls of many sizes."""
@@ -23,14 +23,20 @@ SPLIT_DRAWS = 100_000
 MATCH_DRAWS = 20_000
 """Draws of two seeds that are compared."""
 
-_SIZES = (0, 1, 1, 2, 3, 7, 64, 1000)
+_SHORTEST, _SHORT_CALLS = 3, 3000
+_SIZES = (7, 64, 250, 1000)
+_LONG = 200
 _SHIFTS = range(-8, 9)
 _SEEDS = (0, 1, 2, (1 << 32) + 1, (1 << 63) + 1, (1 << 64) - 1)
 _SHORT = 500
 
 
 def _tokens(tsu: Tsu, psi: Psi, n: int) -> npt.NDArray[np.uint32]:
-    return tsu.sample(psi, n).tokens
+    draws = tsu.sample(psi, n)
+    if len(draws.tokens) != n:
+        raise Violation(f"{len(draws.tokens):,} draws came where {n:,} were asked for")
+    check_vocabulary(draws, psi)
+    return draws.tokens
 
 
 def seeds(subject: Subject) -> str:
@@ -41,6 +47,12 @@ def seeds(subject: Subject) -> str:
     for seed in _SEEDS:
         with subject.open(seed=seed) as tsu:
             streams[seed] = _tokens(tsu, psi, _SHORT)
+    for number, seed in enumerate(_SEEDS):
+        for other in _SEEDS[:number]:
+            if np.array_equal(streams[seed], streams[other]):
+                raise Violation(
+                    f"seed {seed} gives the draws of seed {other}: the seed, or a part of its bits, is ignored"
+                )
     with subject.open(seed=_SEEDS[0]) as tsu:
         for number, seed in enumerate(_SEEDS):
             if number:
@@ -51,12 +63,6 @@ def seeds(subject: Subject) -> str:
                 first = int(np.flatnonzero(found != streams[seed])[0])
                 raise Violation(f"seed {seed} gives other draws {how}, from draw {first} on")
             tsu.sample(psi, number)  # the next seed comes at another place of the stream
-    for number, seed in enumerate(_SEEDS):
-        for other in _SEEDS[:number]:
-            if np.array_equal(streams[seed], streams[other]):
-                raise Violation(
-                    f"seed {seed} gives the draws of seed {other}: the seed, or a part of its bits, is ignored"
-                )
     _require_unrelated(subject)
     return f"{len(_SEEDS)} seeds up to 2^64 - 1, opened and reseeded; seeds 1 and 2 are unrelated"
 
@@ -83,15 +89,12 @@ def _require_unrelated(subject: Subject) -> None:
 def batches(subject: Subject) -> str:
     """Calls continue one stream: odd sizes follow the law, repeat nothing, and where bit-true change no draw."""
     psi, n = cases.small(subject.config), subject.draws(SPLIT_DRAWS)
-    rng = np.random.default_rng(17)
-    sizes: list[int] = []
-    while sum(sizes) < n:
-        sizes.append(min(int(rng.choice(_SIZES)), n - sum(sizes)))
+    sizes = _sizes(n)
     with subject.open(seed=21) as tsu:
         parts = [_tokens(tsu, psi, size) for size in sizes]
-    long = [part for part in parts if len(part) == max(_SIZES)]
-    if any(np.array_equal(one, other) for one, other in pairwise(long)):
-        raise Violation(f"a call of {max(_SIZES)} draws repeats the call before it: calls do not continue one stream")
+    long = [part for part in parts if len(part) >= _LONG]
+    if any(np.array_equal(one[:_LONG], other[:_LONG]) for one, other in pairwise(long)):
+        raise Violation(f"a call begins with the {_LONG} draws of the call before it: calls do not continue one stream")
     split = np.concatenate(parts)
     with subject.open(seed=21) as tsu:
         whole = _tokens(tsu, psi, n)
@@ -103,11 +106,22 @@ def batches(subject: Subject) -> str:
             f"{len(sizes)} calls, {whole[i]} in one; {wrong.size:,} of {n:,} draws differ"
         )
     law = subject.law(psi, subject.modes[0]).probabilities()
-    counts = np.bincount(split, minlength=psi.vocab_size)
-    subject.require_law(f"{n:,} draws in {len(sizes)} calls do not follow F_hw(psi)", counts, law)
-    require_pairs(subject, f"draws of {len(sizes)} calls depend on each other", split, law)
+    short = np.concatenate([part for part in parts if len(part) <= _SHORTEST])
+    for what, tokens in ((f"{len(sizes)} calls", split), (f"calls of at most {_SHORTEST} draws", short)):
+        counts = np.bincount(tokens, minlength=psi.vocab_size)
+        subject.require_law(f"the draws of {what} do not follow F_hw(psi)", counts, law)
+    require_pairs(subject, f"pairs of draws in {len(sizes)} calls do not follow q(a) q(b)", split, law)
     same = "the draws of one call" if not wrong.size else "other draws than in one call, of the same law"
     return f"{n:,} draws in {len(sizes)} calls: {same}"
+
+
+def _sizes(n: int) -> list[int]:
+    """Sizes of calls that make n draws: thousands of the shortest, and longer ones among them."""
+    rng = np.random.default_rng(17)
+    sizes = rng.integers(0, _SHORTEST + 1, min(_SHORT_CALLS, n // 4)).tolist()
+    while sum(sizes) < n:
+        sizes.append(min(int(rng.choice(_SIZES)), n - sum(sizes)))
+    return [sizes[i] for i in rng.permutation(len(sizes))]
 
 
 def switches(subject: Subject) -> str:
