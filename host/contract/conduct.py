@@ -79,7 +79,7 @@ def lifecycle(subject: Subject) -> str:
     """Closed, a TSU says so; closing twice is harmless; `with` closes and hides no error; reopened, it starts again."""
     psi = cases.small(subject.config)
     uses: dict[str, Attempt] = {"sample": lambda tsu: tsu.sample(psi, 1), "reseed": lambda tsu: tsu.reseed(1)}
-    with _closing(subject.open(seed=32)) as tsu:
+    with _closing(subject.fresh(seed=32)) as tsu:
         first = tsu.sample(psi, _DRAWS).tokens
         tsu.close()
         try:
@@ -88,7 +88,7 @@ def lifecycle(subject: Subject) -> str:
             raise Violation(f"closing twice raised {type(error).__name__}: {error}") from error
         for name, use in uses.items():
             _require_closed(tsu, name, use, "close()")
-    with _closing(subject.open(seed=32)) as opened:
+    with _closing(subject.fresh(seed=32)) as opened:
         try:
             with opened as entered:
                 if entered is not opened:

@@ -185,9 +185,9 @@ class RateTest:
         return high
 
 
-def draws_for_rate(rate: float, factor: float) -> int:
+def draws_for_rate(rate: float, factor: float, *, slack: float = 0.0) -> int:
     """Fewest draws, to a twentieth, at which `factor` times `rate` is seen with probability `POWER`."""
     draws = 1.0 / rate
-    while RateTest(draws=int(draws), rate=rate).power(factor) < POWER:
+    while RateTest(draws=int(draws), rate=rate, slack=slack).power(factor) < POWER:
         draws *= 1.05
     return int(draws)

@@ -110,7 +110,7 @@ def modes(subject: Subject) -> str:
             raise Violation(f"a TSU opened in {mode} mode reports total {found} where Z is {total}{hint}")
     for mode in {"table", "exp2", "log"} - set(subject.modes):
         try:
-            tsu = subject.open(seed=5, mode=mode)
+            tsu = subject.fresh(seed=5, mode=mode)
         except SpecError:
             continue
         tsu.close()

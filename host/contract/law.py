@@ -145,7 +145,7 @@ def rare_events(subject: Subject) -> str:
             raise NotApplicable(f"no token of this TSU is as rare as 2^{cases.RARE_LOG2}")
         rate = float(others.sum())
         slack = min(subject.capabilities.bound, _RARE_SLACK * rate)
-        n = subject.draws(min(draws_for_rate(rate, RARE_FACTOR), _RARE_MOST))
+        n = subject.draws(min(draws_for_rate(rate, RARE_FACTOR, slack=slack), _RARE_MOST))
         test = RateTest(draws=n, rate=rate, slack=slack)
         if test.power(0.0) < 1.0:
             raise NotApplicable(

@@ -87,7 +87,7 @@ def _require_unrelated(subject: Subject) -> None:
 
 
 def batches(subject: Subject) -> str:
-    """Calls continue one stream: odd sizes follow the law, repeat nothing, and where bit-true change no draw."""
+    """Calls continue one stream: odd sizes follow the law, repeat nothing, and where reproducible change no draw."""
     psi, n = cases.small(subject.config), subject.draws(SPLIT_DRAWS)
     sizes = _sizes(n)
     with subject.open(seed=21) as tsu:
@@ -99,10 +99,10 @@ def batches(subject: Subject) -> str:
     with subject.open(seed=21) as tsu:
         whole = _tokens(tsu, psi, n)
     wrong = np.flatnonzero(split != whole)
-    if subject.capabilities.bit_true and wrong.size:
+    if subject.capabilities.reproducible and wrong.size:
         i = int(wrong[0])
         raise Violation(
-            f"bit_true is True, and draw {i} depends on how the stream is split into calls: token {split[i]} in "
+            f"reproducible is True, and draw {i} depends on how the stream is split into calls: token {split[i]} in "
             f"{len(sizes)} calls, {whole[i]} in one; {wrong.size:,} of {n:,} draws differ"
         )
     law = subject.law(psi, subject.modes[0]).probabilities()
@@ -111,8 +111,8 @@ def batches(subject: Subject) -> str:
         counts = np.bincount(tokens, minlength=psi.vocab_size)
         subject.require_law(f"the draws of {what} do not follow F_hw(psi)", counts, law)
     require_pairs(subject, f"pairs of draws in {len(sizes)} calls do not follow q(a) q(b)", split, law)
-    same = "the draws of one call" if not wrong.size else "other draws than in one call, of the same law"
-    return f"{n:,} draws in {len(sizes)} calls: {same}"
+    same = "the draws of one call" if not wrong.size else "not those of one call, but of the same law"
+    return f"{n:,} draws in {len(sizes):,} calls: {same}"
 
 
 def _sizes(n: int) -> list[int]:

@@ -2,6 +2,7 @@
 """The TSU that is held against the contract: how it is opened, what it promises, how many draws may be asked of it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -65,7 +66,16 @@ class Subject:
         if not isinstance(self.config, TsuConfig):
             raise Violation(f"config is a {type(self.config).__name__}, not a hw.spec.config.TsuConfig")
 
-    def open(self, *, seed: int, mode: str | None = None) -> Tsu:
+    @contextmanager
+    def open(self, *, seed: int, mode: str | None = None) -> Iterator[Tsu]:
+        """An open TSU, closed at the end of the `with` block; the TSU's own `with` is left to the check of it."""
+        tsu = self.fresh(seed=seed, mode=mode)
+        try:
+            yield tsu
+        finally:
+            tsu.close()
+
+    def fresh(self, *, seed: int, mode: str | None = None) -> Tsu:
         """Open the TSU; to be closed before the next is opened."""
         tsu = self._open_tsu(seed=seed, mode=mode)
         missing = [name for name in MEMBERS if not hasattr(type(tsu), name) and not hasattr(tsu, name)]

@@ -45,16 +45,15 @@ class Capabilities:
     exact : bool
         The law of the draws equals weight / (total * spread) as integers, with nothing rounded.
     bit_true : bool
-        The token stream equals that of every other bit-true backend of the same seed and configuration, however it is
-        split into calls.
+        The token stream equals that of every other bit-true backend of the same seed and configuration.
     counts_cycles : bool
         `cycles` advances with the work done.
     bound : float
         Largest total-variation distance, over every psi, between the law of the draws and the integer law F_hw(psi)
         that they report: 0.0 where `exact`, in (0, 1) elsewhere.
     reproducible : bool
-        The same seed and the same calls give the same draws again. False for physical noise, and where others draw
-        from the same stream.
+        The same seed gives the same draws again, however those of a psi are split into calls. False for physical
+        noise, and where others draw from the same stream.
 
     Raises
     ------

@@ -139,3 +139,4 @@ def test_draws_for_a_rate() -> None:
     draws = draws_for_rate(RARE.rate, 0.5)
     assert RateTest(draws=draws, rate=RARE.rate).power(0.5) >= POWER
     assert RateTest(draws=int(draws / 1.1), rate=RARE.rate).power(0.5) < POWER
+    assert draws_for_rate(RARE.rate, 0.5, slack=RARE.rate / 10) > 1.3 * draws
