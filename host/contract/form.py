@@ -3,6 +3,7 @@
 
 import numpy as np
 
+from host.golden.exact import MODES
 from host.psi.law import DraftLaw
 from host.psi.schema import Psi
 from host.tsu.base import Draws, Tsu
@@ -81,7 +82,9 @@ def _check_integers(tsu: Tsu, psi: Psi, law: DraftLaw, n: int, where: str) -> No
     _check_form(draws, n)
     check_vocabulary(draws, psi)
     if draws.total != law.total:
-        raise Violation(f"{where}: total {draws.total} was reported, Z of F_hw(psi) is {law.total}")
+        raise Violation(
+            f"{where}: q handed over is wrong: total {draws.total} was reported, Z of F_hw(psi) is {law.total}"
+        )
     for name, reported, exact in (
         ("weight", draws.weights, law.weight_of(draws.tokens)),
         ("spread", draws.spreads, law.spread_of(draws.tokens)),
@@ -98,7 +101,7 @@ def _check_integers(tsu: Tsu, psi: Psi, law: DraftLaw, n: int, where: str) -> No
 
 
 def modes(subject: Subject) -> str:
-    """Each weight mode has totals of its own; a mode that the TSU is built without, or that no TSU has, is refused."""
+    """Each weight mode gives the total of its law; a mode that the TSU lacks, or that no TSU has, is refused."""
     psi = cases.whole(subject.config)
     totals = {mode: subject.law(psi, mode).total for mode in subject.modes}
     for mode, total in totals.items():
@@ -108,7 +111,7 @@ def modes(subject: Subject) -> str:
             taken = [other for other in totals if other != mode and totals[other] == found]
             hint = f", which is that of {taken[0]} mode: mode is ignored" if taken else ""
             raise Violation(f"a TSU opened in {mode} mode reports total {found} where Z is {total}{hint}")
-    for mode in {"table", "exp2", "log"} - set(subject.modes):
+    for mode in sorted({*MODES, "log"} - set(subject.modes)):
         try:
             tsu = subject.fresh(seed=5, mode=mode)
         except SpecError:

@@ -87,6 +87,8 @@ def reported_q(subject: Subject) -> str:
                 if wrong.size:
                     raise Violation(f"token {draws.tokens[wrong[0]]} was reported with one q and later with another")
     came = np.flatnonzero(counts)
+    if not shares[came].all():
+        raise Violation(f"token {came[shares[came] == 0][0]} was reported with spread or total 0")
     claimed = [Fraction(int(weights[token]), int(shares[token])) for token in came]
     if sum(claimed) > 1:
         raise Violation(f"the q reported for the tokens that came add up to {float(sum(claimed)):.6g}")

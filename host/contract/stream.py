@@ -165,6 +165,10 @@ def bit_true(subject: Subject) -> str:
         with ModelTsu(config=subject.config, seed=_SEEDS[-1], mode=mode) as model:
             streams.append(_tour(model, psis))
         for mine, theirs in zip(*streams, strict=True):
+            if (len(mine), mine.total) != (len(theirs), theirs.total):
+                raise Violation(
+                    f"bit_true is True, and total {mine.total} in {mode} mode is {theirs.total} in the model"
+                )
             for name in ("tokens", "weights", "spreads"):
                 wrong = np.flatnonzero(getattr(mine, name) != getattr(theirs, name))
                 if wrong.size:
