@@ -24,7 +24,7 @@ from sim.board import open_board
 
 _FAKE = load_module(Path(__file__).parents[1] / "reference" / "fake_board.py")
 
-FEWER_DRAWS = {"serial": 10_000, "thrml": 1_000_000}
+FEWER_DRAWS = {"serial": 10_000, "thrml": 1_000_000, "cxxrtl": 6_000_000}
 """Most draws of one test in the quick suite, for backends below 5 million draws a second."""
 
 LEFT_OUT_BY_SETUP = {"thrml"}

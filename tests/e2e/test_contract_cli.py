@@ -53,6 +53,15 @@ def test_adapter_of_the_guide_keeps_the_contract(folder: Path) -> None:
     assert lines[-1] == "contract=kept"
 
 
+def test_one_generator_for_both_depends_on_calls_as_the_guide_says(folder: Path) -> None:
+    text, two = block("adapter"), "self.head, self.tail = (np.random.default_rng(child) for child in root.spawn(2))"
+    assert text.count(two) == 1
+    (folder / "my_tsu.py").write_text(text.replace(two, "self.head = self.tail = np.random.default_rng(root)"))
+    done = run("-m", "host.contract", "--adapter", "my_tsu:MyTsu", "--check", "batches", folder=folder)
+    assert done.returncode == 1
+    assert re.match(r"broken  batches +reproducible is True, and draw \d+ depends on how", done.stdout), done.stdout
+
+
 def test_pytest_file_of_the_guide_passes_and_fails(folder: Path) -> None:
     """As it stands, and on an adapter whose tail misses its last rank."""
     names = " or ".join(("shapes", "integers", "tail"))
