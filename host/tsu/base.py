@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from host.psi.schema import Psi
 from hw.spec.config import TsuConfig
+from hw.spec.errors import SpecError
 from hw.spec.registers import Alarm
 
 
@@ -35,7 +36,7 @@ class NoiseAlarm(TsuError):  # noqa: N818  # says what happened: `except NoiseAl
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What a backend promises.
+    """What a backend promises; `python -m host.contract` holds it to that.
 
     Parameters
     ----------
@@ -47,12 +48,33 @@ class Capabilities:
         The token stream equals that of every other bit-true backend of the same seed and configuration.
     counts_cycles : bool
         `cycles` advances with the work done.
+    bound : float
+        Largest total-variation distance, over every psi, between the law of the draws and the integer law F_hw(psi)
+        that they report: 0.0 where `exact`, in (0, 1) elsewhere.
+    reproducible : bool
+        The same seed gives the same draws again, however those of a psi are split into calls. False for physical
+        noise, and where others draw from the same stream.
+
+    Raises
+    ------
+    SpecError
+        `bound` or `reproducible` contradicts the other fields.
     """
 
     name: str
     exact: bool
     bit_true: bool
     counts_cycles: bool
+    bound: float = 0.0
+    reproducible: bool = True
+
+    def __post_init__(self) -> None:
+        if self.exact and self.bound != 0:
+            raise SpecError("bound", self.bound, "0.0, because exact = True")
+        if not self.exact and not 0 < self.bound < 1:
+            raise SpecError("bound", self.bound, "a number in (0, 1), because exact = False")
+        if self.bit_true and not self.reproducible:
+            raise SpecError("reproducible", self.reproducible, "True, because bit_true = True")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from .native import NativeTsu
 
 _KERNEL = Path(__file__).with_name("kernel")
 
-CAPABILITIES = Capabilities(name="model", exact=True, bit_true=True, counts_cycles=False)
+CAPABILITIES = Capabilities(name="model", exact=True, bit_true=True, counts_cycles=False, bound=0.0)
 """What the model promises."""
 
 

@@ -8,7 +8,7 @@ from hw.spec.config import TsuConfig
 from .base import Capabilities, TsuError
 from .native import NativeTsu
 
-CAPABILITIES = Capabilities(name="rtl", exact=True, bit_true=True, counts_cycles=True)
+CAPABILITIES = Capabilities(name="rtl", exact=True, bit_true=True, counts_cycles=True, bound=0.0)
 """What the simulated hardware promises."""
 
 

@@ -15,10 +15,12 @@ from .address import BAUD_DEFAULT, SHARED_PREFIX, check_baud, check_port
 from .board import Board
 from .statistics import LinkStatistics
 
-CAPABILITIES = Capabilities(name="serial", exact=True, bit_true=True, counts_cycles=False)
+CAPABILITIES = Capabilities(name="serial", exact=True, bit_true=True, counts_cycles=False, bound=0.0)
 """What a board of one's own promises."""
 
-SHARED_CAPABILITIES = Capabilities(name="serial", exact=True, bit_true=False, counts_cycles=False)
+SHARED_CAPABILITIES = Capabilities(
+    name="serial", exact=True, bit_true=False, counts_cycles=False, bound=0.0, reproducible=False
+)
 """What a shared board promises: every draw follows its law, but draws of others come between."""
 
 
