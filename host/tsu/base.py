@@ -47,12 +47,15 @@ class Capabilities:
         The token stream equals that of every other bit-true backend of the same seed and configuration.
     counts_cycles : bool
         `cycles` advances with the work done.
+    bound : float
+        Largest total-variation distance between the law of the draws and F_hw(psi); 0 where the law is exact.
     """
 
     name: str
     exact: bool
     bit_true: bool
     counts_cycles: bool
+    bound: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
