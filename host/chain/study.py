@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How good Gibbs draws from a chain are: measured against the exact joint, and expected by enumeration."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from hw.spec.errors import SpecError, check_int
+
+from .exact import ExactSampler
+from .gibbs import gibbs_states
+from .mixing import frequencies, laws_by_sweep, total_variation
+from .model import ChainModel, random_chain
+
+GOOD_ENOUGH = (1e-1, 1e-2, 1e-3)
+"""Total variations for which the number of sweeps is looked for."""
+
+SEARCH_SWEEPS = 10_000
+"""Sweeps after which the search is given up."""
+
+EXACT_STREAM = 1
+"""Exact draws come from PCG64(SeedSequence([seed, 1])); the chain from PCG64(seed)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is looked at.
+
+    Parameters
+    ----------
+    length, k : int
+        L in [2, 4] and K in [2, 8]: the joint is enumerated, and its frequencies are counted.
+    couplings : tuple of float
+        Strengths: standard deviations of the couplings, nats.
+    sweeps : int
+        Most sweeps of a Gibbs chain, in [1, 4096].
+    chains : int
+        Independent Gibbs chains, and exact draws; in [1000, 2**24].
+    seed : int
+
+    Raises
+    ------
+    SpecError
+        A field is outside its range.
+    """
+
+    length: int = 4
+    k: int = 8
+    couplings: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+    sweeps: int = 64
+    chains: int = 1 << 18
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        check_int("length", self.length, 2, 4)
+        check_int("K", self.k, 2, 8)
+        check_int("sweeps", self.sweeps, 1, 4096)
+        check_int("chains", self.chains, 1000, 1 << 24)
+        check_int("seed", self.seed, 0, (1 << 64) - 1)
+        if not self.couplings:
+            raise SpecError("couplings", self.couplings, "at least one number")
+        for coupling in self.couplings:
+            if not 0 <= coupling <= 20:
+                raise SpecError("couplings", coupling, "numbers in [0, 20]")
+
+    def chain(self, coupling: float) -> ChainModel:
+        """The chain of one strength."""
+        return random_chain(length=self.length, k=self.k, coupling=coupling, seed=self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """Total variation from the exact joint after some sweeps: of the draws of thrml, and of the law of such draws."""
+
+    sweeps: int
+    measured: float
+    law: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixing:
+    """One strength of coupling.
+
+    Parameters
+    ----------
+    coupling : float
+    points : tuple of Point
+        After 1, 2, 4, ... sweeps.
+    exact : float
+        Total variation of as many exact draws: what counting that many draws cannot go below.
+    needed : tuple of int or None
+        Sweeps until the law of the draws is within each of `GOOD_ENOUGH`; None where `SEARCH_SWEEPS` are too few.
+    exact_s, sweep_s : float
+        CPU seconds of one exact draw, and of one sweep of one Gibbs chain.
+    """
+
+    coupling: float
+    points: tuple[Point, ...]
+    exact: float
+    needed: tuple[int | None, ...]
+    exact_s: float
+    sweep_s: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Every field."""
+        return asdict(self)
+
+
+def run_study(study: Study, *, progress: Callable[[Mixing], None] | None = None) -> list[Mixing]:
+    """Measure every strength; `progress` is called with each as it comes."""
+    gibbs_states(study.chain(0.0), chains=1, sweeps=study.sweeps, seed=study.seed)  # compiles
+    found = []
+    for coupling in study.couplings:
+        found.append(_mixing(study, coupling))
+        if progress is not None:
+            progress(found[-1])
+    return found
+
+
+def _mixing(study: Study, coupling: float) -> Mixing:
+    model = study.chain(coupling)
+    joint = model.joint()
+    start = time.process_time()
+    states = gibbs_states(model, chains=study.chains, sweeps=study.sweeps, seed=study.seed)
+    sweep_s = (time.process_time() - start) / study.chains / study.sweeps
+    sampler = ExactSampler(model=model)
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([study.seed, EXACT_STREAM])))
+    start = time.process_time()
+    draws = sampler.sample(study.chains, rng)
+    exact_s = (time.process_time() - start) / study.chains
+    points = tuple(
+        Point(
+            sweeps=sweeps,
+            measured=total_variation(frequencies(states[sweeps - 1], study.k), joint),
+            law=total_variation(law, joint),
+        )
+        for sweeps, law in enumerate(islice(laws_by_sweep(model), study.sweeps), start=1)
+        if sweeps & (sweeps - 1) == 0
+    )
+    return Mixing(
+        coupling=coupling, points=points, exact=total_variation(frequencies(draws.states, study.k), joint),
+        needed=sweeps_needed(model), exact_s=exact_s, sweep_s=sweep_s,
+    )  # fmt: skip
+
+
+def sweeps_needed(model: ChainModel) -> tuple[int | None, ...]:
+    """Sweeps until the law of Gibbs draws is within each of `GOOD_ENOUGH` of the joint, by enumeration."""
+    joint = model.joint()
+    needed: dict[float, int | None] = dict.fromkeys(GOOD_ENOUGH)
+    for sweeps, law in enumerate(islice(laws_by_sweep(model), SEARCH_SWEEPS), start=1):
+        distance = total_variation(law, joint)
+        for bound in GOOD_ENOUGH:
+            if needed[bound] is None and distance <= bound:
+                needed[bound] = sweeps
+        if needed[GOOD_ENOUGH[-1]] is not None:
+            break
+    return tuple(needed.values())
