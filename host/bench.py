@@ -217,7 +217,7 @@ def render(samplers: list[Contender], *, vocab_size: int) -> Table:
     """Medians in millions of draws per second, and ratios to `Generator.choice` of the same K."""
     reference = {sampler.k: median(sampler.rates) for sampler in samplers if sampler.name == "Generator.choice"}
     title = f"million draws per second of CPU time on one core, V = {vocab_size}, tail {TAIL_SHARE:.0%}"
-    table = Table(title=title, box=SIMPLE, pad_edge=False)
+    table = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
     for heading in ("sampler", "K", "lanes", "M/s", "min..max", "x choice", "ms/psi"):
         table.add_column(heading, justify="left" if heading == "sampler" else "right", no_wrap=True)
     for sampler in samplers:

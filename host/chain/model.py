@@ -101,6 +101,10 @@ class ChainModel:
         joint: Floats = weights / weights.sum()
         return joint
 
+    def strengthened(self, factor: float) -> "ChainModel":
+        """The chain with its couplings multiplied by `factor`."""
+        return ChainModel(biases=self.biases, couplings=factor * self.couplings)
+
     def reversed(self) -> "ChainModel":
         """The same law of (x_L, ..., x_1)."""
         return ChainModel(biases=self.biases[::-1], couplings=self.couplings[::-1].transpose(0, 2, 1))

@@ -14,7 +14,7 @@ from hw.spec.errors import SpecError, check_int
 from .exact import ExactSampler
 from .gibbs import gibbs_states
 from .mixing import frequencies, laws_by_sweep, total_variation
-from .model import ChainModel, random_chain
+from .model import ChainModel
 
 GOOD_ENOUGH = (1e-1, 1e-2, 1e-3)
 """Total variations for which the number of sweeps is looked for."""
@@ -22,8 +22,14 @@ GOOD_ENOUGH = (1e-1, 1e-2, 1e-3)
 SEARCH_SWEEPS = 10_000
 """Sweeps after which the search is given up."""
 
+STATES_LIMIT = 1 << 27
+"""Most states of chains that are kept: sweeps times chains."""
+
+STRENGTH_LIMIT = 20.0
+"""Largest strength."""
+
 EXACT_STREAM = 1
-"""Exact draws come from PCG64(SeedSequence([seed, 1])); the chain from PCG64(seed)."""
+"""Exact draws come from PCG64(SeedSequence([seed, 1]))."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +38,10 @@ class Study:
 
     Parameters
     ----------
-    length, k : int
-        L in [2, 4] and K in [2, 8]: the joint is enumerated, and its frequencies are counted.
-    couplings : tuple of float
-        Strengths: standard deviations of the couplings, nats.
+    unit : ChainModel
+        The chain of strength 1. L in [2, 4] and K in [2, 8]: the joint is enumerated, and its frequencies are counted.
+    strengths : tuple of float
+        What its couplings are multiplied by.
     sweeps : int
         Most sweeps of a Gibbs chain, in [1, 4096].
     chains : int
@@ -48,28 +54,25 @@ class Study:
         A field is outside its range.
     """
 
-    length: int = 4
-    k: int = 8
-    couplings: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+    unit: ChainModel
+    strengths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     sweeps: int = 64
     chains: int = 1 << 18
     seed: int = 1
 
     def __post_init__(self) -> None:
-        check_int("length", self.length, 2, 4)
-        check_int("K", self.k, 2, 8)
+        check_int("length", self.unit.length, 2, 4)
+        check_int("K", self.unit.k, 2, 8)
         check_int("sweeps", self.sweeps, 1, 4096)
         check_int("chains", self.chains, 1000, 1 << 24)
         check_int("seed", self.seed, 0, (1 << 64) - 1)
-        if not self.couplings:
-            raise SpecError("couplings", self.couplings, "at least one number")
-        for coupling in self.couplings:
-            if not 0 <= coupling <= 20:
-                raise SpecError("couplings", coupling, "numbers in [0, 20]")
-
-    def chain(self, coupling: float) -> ChainModel:
-        """The chain of one strength."""
-        return random_chain(length=self.length, k=self.k, coupling=coupling, seed=self.seed)
+        if self.sweeps * self.chains > STATES_LIMIT:
+            raise SpecError("sweeps * chains", self.sweeps * self.chains, f"at most {STATES_LIMIT}")
+        if not self.strengths:
+            raise SpecError("strengths", self.strengths, "at least one number")
+        for strength in self.strengths:
+            if not 0 <= strength <= STRENGTH_LIMIT:
+                raise SpecError("strengths", strength, f"numbers in [0, {STRENGTH_LIMIT:g}]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,7 @@ class Mixing:
 
     Parameters
     ----------
-    coupling : float
+    strength : float
     points : tuple of Point
         After 1, 2, 4, ... sweeps.
     exact : float
@@ -98,7 +101,7 @@ class Mixing:
         CPU seconds of one exact draw, and of one sweep of one Gibbs chain.
     """
 
-    coupling: float
+    strength: float
     points: tuple[Point, ...]
     exact: float
     needed: tuple[int | None, ...]
@@ -112,17 +115,17 @@ class Mixing:
 
 def run_study(study: Study, *, progress: Callable[[Mixing], None] | None = None) -> list[Mixing]:
     """Measure every strength; `progress` is called with each as it comes."""
-    gibbs_states(study.chain(0.0), chains=1, sweeps=study.sweeps, seed=study.seed)  # compiles
+    gibbs_states(study.unit, chains=1, sweeps=study.sweeps, seed=study.seed)  # compiles
     found = []
-    for coupling in study.couplings:
-        found.append(_mixing(study, coupling))
+    for strength in study.strengths:
+        found.append(_mixing(study, strength))
         if progress is not None:
             progress(found[-1])
     return found
 
 
-def _mixing(study: Study, coupling: float) -> Mixing:
-    model = study.chain(coupling)
+def _mixing(study: Study, strength: float) -> Mixing:
+    model = study.unit.strengthened(strength)
     joint = model.joint()
     start = time.process_time()
     states = gibbs_states(model, chains=study.chains, sweeps=study.sweeps, seed=study.seed)
@@ -135,14 +138,14 @@ def _mixing(study: Study, coupling: float) -> Mixing:
     points = tuple(
         Point(
             sweeps=sweeps,
-            measured=total_variation(frequencies(states[sweeps - 1], study.k), joint),
+            measured=total_variation(frequencies(states[sweeps - 1], model.k), joint),
             law=total_variation(law, joint),
         )
         for sweeps, law in enumerate(islice(laws_by_sweep(model), study.sweeps), start=1)
         if sweeps & (sweeps - 1) == 0
     )
     return Mixing(
-        coupling=coupling, points=points, exact=total_variation(frequencies(draws.states, study.k), joint),
+        strength=strength, points=points, exact=total_variation(frequencies(draws.states, model.k), joint),
         needed=sweeps_needed(model), exact_s=exact_s, sweep_s=sweep_s,
     )  # fmt: skip
 

@@ -14,10 +14,11 @@ COLOURS = ("#0072b2", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#56b4e9", "#2
 """One for each strength; they come again where there are more."""
 
 
-def plot_mixing(path: Path, *, study: "Study", found: "Sequence[Mixing]") -> None:
+def plot_mixing(path: Path, *, study: "Study", found: "Sequence[Mixing]", unit: str) -> None:
     """Draw into `path` (.png, .svg or .pdf, by its ending).
 
-    Lines are the law of Gibbs draws, computed; dots the draws of thrml; the dotted lines as many exact draws.
+    Lines are the law of Gibbs draws, computed; dots the draws of thrml; the dotted lines as many exact draws. `unit`
+    says what couplings of strength 1 are.
 
     Raises
     ------
@@ -32,7 +33,7 @@ def plot_mixing(path: Path, *, study: "Study", found: "Sequence[Mixing]") -> Non
         for index, mixing in enumerate(found):
             colour = COLOURS[index % len(COLOURS)]
             sweeps = [point.sweeps for point in mixing.points]
-            label = f"couplings of {mixing.coupling:g} nats"
+            label = f"{mixing.strength:g} x {unit}"
             axes.plot(sweeps, [max(point.law, 1e-9) for point in mixing.points], color=colour, label=label)
             axes.plot(sweeps, [point.measured for point in mixing.points], "o", color=colour, markersize=4)
             axes.axhline(mixing.exact, color=colour, linestyle=":", linewidth=1)
@@ -43,7 +44,7 @@ def plot_mixing(path: Path, *, study: "Study", found: "Sequence[Mixing]") -> Non
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, loc="lower left")
         axes.set_title(
-            f"Gibbs sampling of a chain, L = {study.length}, K = {study.k}. Lines: its law. "
+            f"Gibbs sampling of a chain, L = {study.unit.length}, K = {study.unit.k}. Lines: its law. "
             f"Dots: {study.chains} draws of thrml. Dotted: as many exact draws.",
             fontsize=9,
         )

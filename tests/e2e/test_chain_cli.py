@@ -20,18 +20,18 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_small_study(capsys: pytest.CaptureFixture[str]) -> None:
     """The measured total variation is the law's where it is large, and that of exact draws where the law's is small."""
     pytest.importorskip("thrml", reason="thrml is not installed: make setup-thrml")
-    arguments = ["--length", "3", "--K", "4", "--couplings", "0.5,4", "--sweeps", "9", "--chains", "50000"]
+    arguments = ["--length", "3", "--K", "4", "--strengths", "0.5,4", "--sweeps", "9", "--chains", "50000"]
     assert chain.main([*arguments, "--json", "chain.json", "--plot", "chain.png"]) == 0
     lines = capsys.readouterr().out.splitlines()
     points = [
-        match for line in lines if (match := re.fullmatch(r"coupling=(\S+) sweeps=(\d+) tv=(\S+) tv_law=(\S+)", line))
+        match for line in lines if (match := re.fullmatch(r"strength=(\S+) sweeps=(\d+) tv=(\S+) tv_law=(\S+)", line))
     ]
     assert [match.group(2) for match in points] == ["1", "2", "4", "8"] * 2
     assert Path("chain.png").read_bytes().startswith(b"\x89PNG")
     record = json.loads(Path("chain.json").read_text())
     assert (record["length"], record["k"], record["chains"], record["seed"]) == (3, 4, 50_000, 1)
     weak, strong = record["mixing"]
-    assert (weak["coupling"], strong["coupling"]) == (0.5, 4.0)
+    assert (weak["strength"], strong["strength"]) == (0.5, 4.0)
     assert abs(weak["points"][-1]["measured"] - weak["exact"]) < 0.01
     assert weak["points"][-1]["law"] < 1e-6
     assert abs(strong["points"][0]["measured"] - strong["points"][0]["law"]) < 0.01
@@ -46,12 +46,15 @@ def test_a_small_study(capsys: pytest.CaptureFixture[str]) -> None:
         (["--length", "5"], "length = 5"),
         (["--K", "9"], "K = 9"),
         (["--K", "x"], "K = 'x' is not legal: expected an integer"),
-        (["--couplings", "1,,2"], "couplings = '1,,2'"),
-        (["--couplings", "1,99"], "couplings = 99.0"),
-        (["--couplings", "nan"], "couplings = nan"),
+        (["--strengths", "1,,2"], "strengths = '1,,2'"),
+        (["--strengths", "1,99"], "strengths = 99.0"),
+        (["--strengths", "nan"], "strengths = nan"),
         (["--sweeps", "0"], "sweeps = 0"),
         (["--chains", "10"], "chains = 10"),
         (["--seed", "-1"], "seed = -1"),
+        (["--sweeps", "4096", "--chains", "1000000"], "sweeps * chains = 4096000000"),
+        (["--plot", "chain.png", "--json", "chain.png"], "json = 'chain.png'"),
+        (["--corpus", "nowhere.txt"], "text = 'nowhere.txt' cannot be read"),
         (["--plot", "chain.txt"], "plot = 'chain.txt'"),
         (["--json", "nowhere/chain.json"], "json = 'nowhere/chain.json'"),
     ],

@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 
 from host import stats
+from host.chain.corpus import corpus_chain
 from host.chain.exact import ChainDraws, ExactSampler
 from host.chain.mixing import frequencies, laws_by_sweep, sweep_order, total_variation
 from host.chain.model import ChainModel, random_chain
+from host.targets.bigram import corpus_bigram
+from host.text.tokenizer import CharTokenizer
 from hw.spec.errors import SpecError
 
 ALPHA, POWER, SEED, DRAWS = 1e-6, 0.99, 41, 300_000
@@ -54,6 +57,22 @@ def test_a_strength_only_scales_the_couplings() -> None:
     weak, strong = (random_chain(length=3, k=4, coupling=coupling, seed=7) for coupling in (0.5, 4.0))
     assert np.array_equal(weak.biases, strong.biases)
     assert np.array_equal(8 * weak.couplings, strong.couplings)
+    assert np.array_equal(weak.strengthened(8).joint(), strong.joint())
+
+
+def test_the_chain_of_a_text_is_its_bigram_given_the_kept_characters() -> None:
+    """Of all strings of 3 kept characters, the bigram's probabilities, normalised; the rest of the text is left out."""
+    text = "abcabdabcbaacabz" * 20
+    tokenizer = CharTokenizer.train(text)
+    tokens = np.asarray(tokenizer.encode(text))
+    bigram = corpus_bigram(tokens=tokens, vocab_size=tokenizer.vocab_size)
+    kept = np.sort(tokenizer.encode("abc"))
+    by_hand = np.array(
+        [bigram.start[x] * bigram.table[x, y] * bigram.table[y, z] for x, y, z in product(kept, repeat=3)]
+    )  # fmt: skip
+    assert np.allclose(corpus_chain(text, length=3, k=3).joint().ravel(), by_hand / by_hand.sum(), rtol=1e-12, atol=0)
+    with pytest.raises(SpecError, match="K = 6"):
+        corpus_chain(text, length=3, k=6)
 
 
 # --- exact draws ------------------------------------------------------------------------------------------------------
