@@ -17,6 +17,7 @@ from host.tsu.base import TsuError
 from hw.spec.errors import SpecError, check_int
 
 from .corpus import corpus_chain
+from .mixing import GOOD_ENOUGH, SEARCH_SWEEPS
 from .model import ChainModel, random_chain
 
 if TYPE_CHECKING:
@@ -109,8 +110,6 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 def _show(mixing: "Mixing") -> None:
     """Lines of one strength."""
-    from .study import GOOD_ENOUGH, SEARCH_SWEEPS
-
     lines = [f"sweeps={point.sweeps} tv={point.measured:.4f} tv_law={point.law:.3g}" for point in mixing.points]
     for bound, sweeps in zip(GOOD_ENOUGH, mixing.needed, strict=True):
         lines.append(f"sweeps_until_{bound:g}={f'none within {SEARCH_SWEEPS}' if sweeps is None else sweeps}")

@@ -2,11 +2,18 @@
 """How block Gibbs sampling approaches the law of a chain: the exact law after every sweep, by enumeration."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from .model import ChainModel, Floats
+
+GOOD_ENOUGH = (1e-1, 1e-2, 1e-3)
+"""Total variations for which the number of sweeps is looked for."""
+
+SEARCH_SWEEPS = 10_000
+"""Sweeps after which the search is given up."""
 
 
 def sweep_order(length: int) -> list[int]:
@@ -35,6 +42,20 @@ def laws_by_sweep(model: ChainModel) -> Iterator[Floats]:
 def total_variation(p: npt.NDArray[np.floating], q: npt.NDArray[np.floating]) -> float:
     """Half the sum of |p - q|."""
     return float(np.abs(p - q).sum() / 2)
+
+
+def sweeps_needed(model: ChainModel) -> tuple[int | None, ...]:
+    """Sweeps until the law of Gibbs draws is within each of `GOOD_ENOUGH` of the joint, by enumeration."""
+    joint = model.joint()
+    needed: dict[float, int | None] = dict.fromkeys(GOOD_ENOUGH)
+    for sweeps, law in enumerate(islice(laws_by_sweep(model), SEARCH_SWEEPS), start=1):
+        distance = total_variation(law, joint)
+        for bound in GOOD_ENOUGH:
+            if needed[bound] is None and distance <= bound:
+                needed[bound] = sweeps
+        if needed[GOOD_ENOUGH[-1]] is not None:
+            break
+    return tuple(needed.values())
 
 
 def frequencies(states: npt.NDArray[np.integer], k: int) -> Floats:

@@ -13,14 +13,8 @@ from hw.spec.errors import SpecError, check_int
 
 from .exact import ExactSampler
 from .gibbs import gibbs_states
-from .mixing import frequencies, laws_by_sweep, total_variation
+from .mixing import frequencies, laws_by_sweep, sweeps_needed, total_variation
 from .model import ChainModel
-
-GOOD_ENOUGH = (1e-1, 1e-2, 1e-3)
-"""Total variations for which the number of sweeps is looked for."""
-
-SEARCH_SWEEPS = 10_000
-"""Sweeps after which the search is given up."""
 
 STATES_LIMIT = 1 << 27
 """Most states of chains that are kept: sweeps times chains."""
@@ -148,17 +142,3 @@ def _mixing(study: Study, strength: float) -> Mixing:
         strength=strength, points=points, exact=total_variation(frequencies(draws.states, model.k), joint),
         needed=sweeps_needed(model), exact_s=exact_s, sweep_s=sweep_s,
     )  # fmt: skip
-
-
-def sweeps_needed(model: ChainModel) -> tuple[int | None, ...]:
-    """Sweeps until the law of Gibbs draws is within each of `GOOD_ENOUGH` of the joint, by enumeration."""
-    joint = model.joint()
-    needed: dict[float, int | None] = dict.fromkeys(GOOD_ENOUGH)
-    for sweeps, law in enumerate(islice(laws_by_sweep(model), SEARCH_SWEEPS), start=1):
-        distance = total_variation(law, joint)
-        for bound in GOOD_ENOUGH:
-            if needed[bound] is None and distance <= bound:
-                needed[bound] = sweeps
-        if needed[GOOD_ENOUGH[-1]] is not None:
-            break
-    return tuple(needed.values())

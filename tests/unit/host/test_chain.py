@@ -9,6 +9,7 @@ noncentrality; 63 degrees of freedom ask for 122, hence for 294,000 draws. `test
 import math
 from fractions import Fraction
 from itertools import islice, pairwise, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,14 @@ import pytest
 from host import stats
 from host.chain.corpus import corpus_chain
 from host.chain.exact import ChainDraws, ExactSampler
-from host.chain.mixing import frequencies, laws_by_sweep, sweep_order, total_variation
+from host.chain.mixing import (
+    GOOD_ENOUGH,
+    frequencies,
+    laws_by_sweep,
+    sweep_order,
+    sweeps_needed,
+    total_variation,
+)
 from host.chain.model import ChainModel, random_chain
 from host.targets.bigram import corpus_bigram
 from host.text.tokenizer import CharTokenizer
@@ -195,6 +203,18 @@ def test_frequencies_and_total_variation() -> None:
     shares = frequencies(np.array([[0, 1], [0, 1], [1, 1], [1, 0]]), 2)
     assert shares.tolist() == [[0.0, 0.5], [0.25, 0.25]]
     assert total_variation(shares, np.full((2, 2), 0.25)) == 0.25
+
+
+def test_documented_sweeps() -> None:
+    """The table of docs/reference/chain.md, recomputed."""
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "chain.md").read_text()
+    rows = text.split("<!-- test: sweeps -->")[1].split("\n\n")[1].splitlines()
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    assert cells[0][1:] == [f"TV <= {bound:g}" for bound in GOOD_ENOUGH]
+    unit = random_chain(length=4, k=8, coupling=1.0, seed=1)
+    for strength, *sweeps in cells[2:]:
+        assert [str(needed) for needed in sweeps_needed(unit.strengthened(float(strength)))] == sweeps
+    assert len(cells) == 7
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
