@@ -86,6 +86,18 @@ def test_command_line_prints_every_sampler() -> None:
         assert text in done.stdout
 
 
+@pytest.mark.slow
+def test_thrml_stands_beside_the_library_by_itself() -> None:
+    pytest.importorskip("thrml", reason="thrml is not installed: make setup-thrml")
+    done = run("--backend", "thrml", "--vocab", "600", "--rounds", "1", "--seconds", "0.001")
+    assert done.returncode == 0, done.stderr
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    for k in (64, 256):
+        assert f"thrml, K = {k}: " in done.stdout
+    for batch in (1024, 2048, 8192):
+        assert f"{LIBRARY}, {batch}" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "start"),
     [
