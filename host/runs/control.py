@@ -102,11 +102,14 @@ def destinations(options: RunOptions, *names: str) -> dict[str, Path]:
 
 
 def run_facts(options: RunOptions, config: TsuConfig, tsu: Tsu, folder: RunFolder | None) -> dict[str, Any]:
-    """What identifies a run, for summary.json and for every row."""
+    """What identifies a run and what its TSU promises, for summary.json and for every row."""
+    promised = tsu.capabilities
     return {
         "run_id": None if folder is None else folder.run_id,
         "backend": options.backend,
-        "noise": config.noise,
+        "exact": promised.exact,
+        "law_bound": promised.bound,
+        "noise": options.generator or config.noise,
         "lanes": config.lanes,
         "groups": config.groups,
         "weights": options.weights,

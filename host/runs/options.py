@@ -28,8 +28,8 @@ class RunOptions:
     ----------
     backend, noise, lanes, groups, weights
         TSU: backend name, noise generator, parallel samplers of a group, groups, weight mode (table or exp2). With a
-        backend that has a port, the board brings noise, lanes and groups: they stay None. Elsewhere None takes
-        xoshiro128pp, 1 and 1.
+        backend that has a port, the board brings noise, lanes and groups, and one without gateware has none: they stay
+        None. Elsewhere None takes xoshiro128pp, 1 and 1.
     port, baud : str or None, int or None
         Where the board is, for a backend with a port; see `open_tsu`.
     steps : int
@@ -77,6 +77,8 @@ class RunOptions:
         for name, given in self._tsu_fields().items():
             if self.has_port and given is not None:
                 raise SpecError(name, given, f"none with backend {self.backend}: the board has its own")
+            if self.generator is not None and given is not None:
+                raise SpecError(name, given, f"none with backend {self.backend}: it draws from {self.generator}")
         check_int("steps", self.steps, 1, STEPS_LIMIT)
         check_int("seed", self.seed, 0, SEED_LIMIT)
         check_int("K", self.k, 1, K_LIMIT)
@@ -95,6 +97,11 @@ class RunOptions:
     def has_port(self) -> bool:
         """Whether the TSU is a board, which brings its own configuration."""
         return BACKENDS[self.backend].has_port
+
+    @property
+    def generator(self) -> str | None:
+        """What a backend without gateware draws from."""
+        return BACKENDS[self.backend].generator
 
     def tsu_config(self) -> TsuConfig:
         """The smallest TSU for K: k_max is the next power of two, at least 64."""

@@ -78,6 +78,9 @@ PRINTED = (
 )  # fmt: skip
 """Values of the summary that the command line prints."""
 
+INEXACT = ("exact", "law_bound")
+"""Printed where the TSU draws from another law than the one it reports, within that total variation."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
@@ -96,8 +99,10 @@ class Summary:
     printed: tuple[str, ...] = PRINTED
 
     def lines(self) -> list[str]:
-        """`name=value`, one per line, in a fixed order."""
-        return [f"{name}={show(self.values[name])}" for name in self.printed]
+        """`name=value`, one per line, in a fixed order; behind the backend what its law lacks, if anything."""
+        first, *others = self.printed
+        lacking = () if self.values.get("exact", True) else INEXACT
+        return [f"{name}={show(self.values[name])}" for name in (first, *lacking, *others)]
 
 
 def show(value: object) -> str:

@@ -30,6 +30,8 @@ class Backend:
         Optional dependency group that the backend needs; None where the core suffices.
     has_port : bool
         Whether it is a board at a port, which brings its own configuration.
+    generator : str or None
+        Of a backend without gateware: what it draws from. Lanes, groups and noise cannot be chosen then.
     """
 
     summary: str
@@ -37,6 +39,7 @@ class Backend:
     factory: str
     extra: str | None
     has_port: bool = False
+    generator: str | None = None
 
 
 BACKENDS: dict[str, Backend] = {
@@ -45,6 +48,13 @@ BACKENDS: dict[str, Backend] = {
     ),
     "rtl": Backend(
         summary="the Amaranth TSU, compiled by Verilator", module="host.tsu.rtl", factory="RtlTsu", extra="sim"
+    ),
+    "thrml": Backend(
+        summary="Extropic's thrml on JAX (float32: not exact)",
+        module="host.tsu.thrml",
+        factory="ThrmlTsu",
+        extra="thrml",
+        generator="threefry2x32",
     ),
     "serial": Backend(
         summary="a board on a serial port (--port)",
