@@ -28,8 +28,8 @@ from .texts import Texts, started
 KEPT_BYTES = 1 << 30
 """Memory for what is known of contexts."""
 
-_BYTES_PER_TOKEN = 48
-"""Of one context: target, weights, spreads, acceptance, residual."""
+_BYTES_PER_TOKEN = 56
+"""Of one context: target, draft law, weights, spreads, acceptance, residual."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

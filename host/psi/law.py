@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The law of the drafts as exact integers: the one q that ratio and residual share."""
 
+import operator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,15 @@ from hw.spec.errors import SpecError, check_int
 
 WEIGHT_LIMIT = (1 << 64) - 1
 """Largest weight that a uint64 holds."""
+
+
+def _integers(field: str, values: npt.ArrayLike, low: int, high: int) -> list[int]:
+    """Entries as ints, each in [low, high]; an array of integers is checked by its smallest and largest."""
+    if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iu" and values.size:
+        if low <= int(values.min()) and int(values.max()) <= high:
+            entries: list[int] = values.tolist()
+            return entries
+    return [check_int(field, value, low, high) for value in values]  # type: ignore[union-attr]  # iterable, or TypeError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,11 +67,11 @@ class DraftLaw:
         vocab_size = check_int("vocab_size", self.vocab_size, 1, VOCAB_LIMIT)
         tail_weight = check_int("tail_weight", self.tail_weight, 0, WEIGHT_LIMIT)
         shift = check_int("shift", self.shift, 0, 63)
-        ids = [check_int("ids", i, 0, vocab_size - 1) for i in self.ids]
-        weights = [check_int("weights", w, 1, WEIGHT_LIMIT) for w in self.weights]
+        ids = _integers("ids", self.ids, 0, vocab_size - 1)
+        weights = _integers("weights", self.weights, 1, WEIGHT_LIMIT)
         if not ids or len(ids) != len(weights):
             raise SpecError("len(weights)", len(weights), f"K = len(ids) = {len(ids)}, at least 1")
-        if any(a >= b for a, b in pairwise(ids)):
+        if any(map(operator.ge, ids, ids[1:])):
             raise SpecError("ids", ids, "strictly increasing")
         if tail_weight and vocab_size == len(ids):
             raise SpecError("tail_weight", tail_weight, f"0, because vocab_size = K = {vocab_size}")
@@ -97,11 +107,14 @@ class DraftLaw:
         return Fraction(self.tail_weight, self.total * self.spread)
 
     def probabilities(self) -> npt.NDArray[np.float64]:
-        """q of every token, float64 of shape (V,), each entry within 2 units of the last place of the fraction."""
-        q = np.zeros(self.vocab_size, dtype=np.float64)
-        if self.spread:
-            q[:] = self.tail_weight / (self.total * self.spread)
+        """q of every token, each entry within 2 units of the last place of the fraction; read-only float64 (V,)."""
+        return self._probabilities
+
+    @cached_property
+    def _probabilities(self) -> npt.NDArray[np.float64]:
+        q = np.full(self.vocab_size, self.tail_weight / (self.total * max(1, self.spread)))
         q[self.ids] = self.weights.astype(np.float64) / float(self.total)
+        q.flags.writeable = False
         return q
 
     def weight_of(self, tokens: npt.ArrayLike) -> npt.NDArray[np.uint64]:
