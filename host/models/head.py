@@ -94,7 +94,7 @@ class Head(nn.Module):
         rough = product(product(y, self.short_in), self.short_out) + self.bias
         best = rough.topk(count, dim=-1).indices.sort(dim=-1).values
         exact = (output[best].float() @ y[:, :, None])[:, :, 0] + self.bias[best]
-        total = rough.scatter_(-1, best, exact).div_(temperature).logsumexp(dim=-1, keepdim=True)
+        total = (rough.scatter_(-1, best, exact).double() / temperature).logsumexp(dim=-1, keepdim=True)
         q = (exact.double() / temperature - total).exp()
         return best, q, (1 - q.sum(dim=-1)).clamp_min(0)
 

@@ -16,7 +16,7 @@ STARTS = {"gru": 1, "low-rank": 16}
 """Models that learn side by side, by the kind of proposer."""
 
 HEAD = TrainSettings(steps=800, batch=8, rate=8e-4, warmup=30, every=80)
-"""Head of 6.3 M parameters on SmolLM2-135M."""
+"""Head of 6.2 M parameters on SmolLM2-135M."""
 
 KL_SHARE = {"gru": 0.6, "low-rank": 0.2, "head": 0.65}
 """Share of the steps that minimise KL in a schedule, by the kind of proposer."""

@@ -163,9 +163,26 @@ class SingleVerifier:
     def __init__(self, *, p: npt.NDArray[np.float64], law: DraftLaw) -> None:
         self.law = law
         self._p = check_target(p, law.vocab_size)
-        self._weights: npt.NDArray[np.uint64] = np.full(law.vocab_size, law.tail_weight, dtype=np.uint64)
-        self._spreads: npt.NDArray[np.uint32] = np.full(law.vocab_size, law.spread, dtype=np.uint32)
-        self._weights[law.ids], self._spreads[law.ids] = law.weights, 1
+
+    @cached_property
+    def _integers(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
+        """Weight and spread of every token."""
+        law = self.law
+        weights, spreads = (
+            np.full(law.vocab_size, law.tail_weight, np.uint64),
+            np.full(law.vocab_size, law.spread, np.uint32),
+        )
+        weights[law.ids], spreads[law.ids] = law.weights, 1
+        return weights, spreads
+
+    def _integers_of(
+        self, tokens: npt.NDArray[np.intp] | slice
+    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
+        """Weights and spreads of some tokens; for few of them the arrays of all are not made."""
+        if isinstance(tokens, slice) or len(tokens) >= FEW_DRAFTS:
+            weights, spreads = self._integers
+            return weights[tokens], spreads[tokens]
+        return self.law.weight_of(tokens), self.law.spread_of(tokens)
 
     @cached_property
     def accept_ratio(self) -> npt.NDArray[np.float64]:
@@ -174,9 +191,9 @@ class SingleVerifier:
 
     def _ratios(self, tokens: npt.NDArray[np.intp] | slice) -> npt.NDArray[np.float64]:
         """`accept_ratio` of some tokens, the same bits."""
-        p, weights = self._p[tokens], self._weights[tokens]
+        p, (weights, spreads) = self._p[tokens], self._integers_of(tokens)
         ratios = np.zeros(p.shape)
-        scale = float(self.law.total) * self._spreads[tokens].astype(np.float64)
+        scale = float(self.law.total) * spreads.astype(np.float64)
         np.divide(p * scale, weights.astype(np.float64), out=ratios, where=weights > 0)
         return np.minimum(ratios, 1.0)
 
@@ -238,15 +255,13 @@ class SingleVerifier:
         if int(draws.tokens.max()) >= self.law.vocab_size:
             raise LawMismatchError(f"the TSU drew token {int(draws.tokens.max())}, vocab_size is {self.law.vocab_size}")
         drafts = draws.tokens.astype(np.intp)
-        for name, reported, expected in (
-            ("weight", draws.weights, self._weights[drafts]),
-            ("spread", draws.spreads, self._spreads[drafts]),
-        ):
+        weights, spreads = self._integers_of(drafts)
+        for name, reported, expected in (("weight", draws.weights, weights), ("spread", draws.spreads, spreads)):
             if not np.array_equal(reported, expected):
                 i = int(np.flatnonzero(reported != expected)[0])
                 raise LawMismatchError(
                     f"draw {i} (token {drafts[i]}): the TSU reported {name} = {reported[i]}, "
                     f"the law of this psi has {expected[i]}"
                 )
-        if not self._weights[drafts].all():
-            raise LawMismatchError(f"the TSU drew token {drafts[~self._weights[drafts].astype(bool)][0]} of weight 0")
+        if not weights.all():
+            raise LawMismatchError(f"the TSU drew token {drafts[~weights.astype(bool)][0]} of weight 0")
