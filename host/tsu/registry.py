@@ -46,6 +46,12 @@ BACKENDS: dict[str, Backend] = {
     "rtl": Backend(
         summary="the Amaranth TSU, compiled by Verilator", module="host.tsu.rtl", factory="RtlTsu", extra="sim"
     ),
+    "cxxrtl": Backend(
+        summary="the same, compiled by Yosys' CXXRTL (no Verilator)",
+        module="host.tsu.cxxrtl",
+        factory="CxxrtlTsu",
+        extra="hw",
+    ),
     "serial": Backend(
         summary="a board on a serial port (--port)",
         module="host.tsu.serial.tsu",
