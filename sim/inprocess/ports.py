@@ -51,7 +51,8 @@ def ports_header(*, inputs: Iterable[str], outputs: Iterable[str], lanes: int, s
                 f"static inline uint64_t get_{name}(const TsdTop &top) {{ return {style.read(name)}; }}"
                 for name in outputs
             ),
-            "static inline unsigned copy_beat(const TsdTop &top, uint32_t *tokens, uint64_t *weights, uint32_t *spreads) {",
+            "static inline unsigned copy_beat(const TsdTop &top, uint32_t *tokens, uint64_t *weights,",
+            "                                 uint32_t *spreads) {",
             "    const uint64_t keep = get_draw_keep(top);",
             "    const uint32_t spread = get_draw_spread(top);",
             "    unsigned n = 0;",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two simulators of one netlist: the same draws after the same number of clock cycles, and a bug in it is seen.
 
-tests/equiv/test_model_rtl.py compares the draws of each with the model at length. Here both run call by call beside each
-other, because `cycles` is something that the model does not have.
+tests/equiv/test_model_rtl.py compares the draws of each with the model at length. Here both run call by call beside
+each other, because `cycles` is something that the model does not have.
 """
 
 from pathlib import Path
