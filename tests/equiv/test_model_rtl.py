@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compiled model and the RTL in two simulators give the same draws, bit for bit: tokens, weights, spreads, totals.
 
-Each case runs 10^6 draws through model and RTL: many psi in a row, cut into odd batches, and cut differently on the two
-sides. The RTL is compiled by Verilator (`rtl`) and by Yosys' CXXRTL (`cxxrtl`). One build of each for k_max = 256 serves
-every K of the bar, because the stream does not depend on k_max; a build for k_max = 64 shows that. The cases marked slow
-repeat this for other noise, pipelines, widths and lanes; so do those of `cxxrtl` with more than one lane, which take the
-compiler longest.
+Each case runs 10^6 draws through model and RTL: many psi in a row, cut into odd batches, and cut differently on the
+two sides. The RTL is compiled by Verilator (`rtl`) and by Yosys' CXXRTL (`cxxrtl`). One build of each for k_max = 256
+serves every K of the bar, because the stream does not depend on k_max; a build for k_max = 64 shows that. The cases
+marked slow repeat this for other noise, pipelines, widths and lanes; so do those of `cxxrtl` with more than one lane,
+which take the compiler longest.
 """
 
 from collections.abc import Iterator

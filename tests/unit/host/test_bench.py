@@ -51,7 +51,7 @@ def test_command_line_prints_every_sampler() -> None:
     ("arguments", "start"),
     [
         (["--backend", "gpu"], "error: backend = 'gpu'"),
-        (["--backend", "serial"], "error: backend = 'serial' is not legal: expected one of model, rtl"),
+        (["--backend", "serial"], "error: backend = 'serial' is not legal: expected one of model, rtl, cxxrtl"),
         (["--vocab", "10"], "error: vocab = 10"),
         (["--rounds", "0"], "error: rounds = 0"),
         (["--seconds", "0"], "error: seconds = 0.0"),

