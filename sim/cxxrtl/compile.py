@@ -11,8 +11,8 @@ from .toolchain import cxxrtl_facts, find_runtime
 SCRIPT = "read_rtlil {top}.il\nwrite_cxxrtl -O5 -g0 {top}.cc\n"
 """Yosys commands: flat, processes turned to cells, no debug information.
 
--O5 keeps named signals as variables of their own. Inlining them too (-O6) takes the compiler 5 % longer, and the code is
-8 % slower.
+-O5 keeps named signals as variables of their own. Inlining them too (-O6) takes the compiler 5 % longer and makes code
+that is 8 % slower.
 """
 
 CXX_FLAGS = (*(flag for flag in FLAGS if flag not in ("-Wall", "-Wextra")), "-w", "-DNDEBUG")
