@@ -15,8 +15,20 @@ SCRIPT = "read_rtlil {top}.il\nwrite_cxxrtl -O5 -g0 {top}.cc\n"
 that is 8 % slower.
 """
 
-CXX_FLAGS = (*(flag for flag in FLAGS if flag not in ("-Wall", "-Wextra")), "-w", "-DNDEBUG")
-"""Options of the C++ compiler: generated code has warnings of its own, and an index check at every memory."""
+CXX_FLAGS = (
+    *(flag for flag in FLAGS if flag not in ("-Wall", "-Wextra")),
+    "-w",
+    "-DNDEBUG",
+    "--param",
+    "sccvn-max-alias-queries-per-access=20",
+    "--param",
+    "dse-max-alias-queries-per-store=8",
+)
+"""Options of the C++ compiler: generated code has warnings of its own, and an index check at every memory.
+
+An evaluation is one function of thousands of stores. Where gcc looks less far for what they overwrite, it is done in 8 s
+instead of 9.5 s, with code as fast.
+"""
 
 _FEEDBACK = "Design contains feedback wires"
 """What Yosys says where one evaluation does not settle the outputs; the shim relies on one."""
