@@ -26,8 +26,8 @@ CXX_FLAGS = (
 )
 """Options of the C++ compiler: generated code has warnings of its own, and an index check at every memory.
 
-An evaluation is one function of thousands of stores. Where gcc looks less far for what they overwrite, it is done in 8 s
-instead of 9.5 s, with code as fast.
+An evaluation is one function of thousands of stores. Where gcc looks less far for what they overwrite, it takes 8 s
+instead of 9.5 s, for code as fast.
 """
 
 _FEEDBACK = "Design contains feedback wires"
