@@ -15,7 +15,8 @@ from amaranth.back import verilog
 from cocotb_tools.runner import get_runner
 
 from .bench_file import Bench, BenchError
-from .verilated.toolchain import Verilator, find_cxx
+from .native.toolchain import find_cxx
+from .verilated.toolchain import Verilator
 
 TOP = "top"
 """Name of the simulated Verilog module."""

@@ -20,7 +20,8 @@ from cocotb_tools.runner import get_runner
 
 from .bench_build import PLAIN, TOP, Flow, build_bench
 from .bench_file import ENV_FILE, ENV_VARIANT, Bench, BenchError, find_benches, select_benches
-from .verilated.toolchain import ToolMissing, Verilator, find_verilator
+from .native.toolchain import ToolMissing
+from .verilated.toolchain import Verilator, find_verilator
 
 
 @dataclass(frozen=True)

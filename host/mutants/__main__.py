@@ -23,7 +23,7 @@ from sim.mutants.report import (
     score,
 )
 from sim.native.build import NativeBuildError
-from sim.verilated.toolchain import ToolMissing
+from sim.native.toolchain import ToolMissing
 
 from .campaign import DEFAULT_SEED, Campaign, NetlistError
 from .targets import TARGETS

@@ -25,7 +25,7 @@ def model_library(config: TsuConfig) -> Path:
     # The one thing that host takes from sim: how native code is compiled, and the header that hw.spec generates.
     from sim.native.build import NativeBuildError, build_library
     from sim.native.header import ABI_HEADER, CONFIG_HEADER_NAME, EXP2_HEADER_NAME, config_header, exp2_header
-    from sim.verilated.toolchain import ToolMissing
+    from sim.native.toolchain import ToolMissing
 
     try:
         return build_library(

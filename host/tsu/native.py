@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bit-true TSU in a shared library behind sim/native/tsd_abi.h: one class for the model and for the Verilated RTL."""
+"""A bit-true TSU in a shared library behind sim/native/tsd_abi.h: one class for model and simulated RTL."""
 
 import ctypes
 from pathlib import Path

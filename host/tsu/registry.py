@@ -49,6 +49,12 @@ BACKENDS: dict[str, Backend] = {
     "rtl": Backend(
         summary="the Amaranth TSU, compiled by Verilator", module="host.tsu.rtl", factory="RtlTsu", extra="sim"
     ),
+    "cxxrtl": Backend(
+        summary="the same, compiled by Yosys' CXXRTL (no Verilator)",
+        module="host.tsu.cxxrtl",
+        factory="CxxrtlTsu",
+        extra="hw",
+    ),
     "thrml": Backend(
         summary="Extropic's thrml on JAX (float32: not exact)",
         module="host.tsu.thrml",

@@ -23,8 +23,8 @@ def rtl_library_path(config: TsuConfig) -> Path:
         Amaranth is not installed.
     """
     from sim.native.build import NativeBuildError
+    from sim.native.toolchain import ToolMissing
     from sim.verilated.library import rtl_library
-    from sim.verilated.toolchain import ToolMissing
 
     try:
         return rtl_library(config)

@@ -11,7 +11,7 @@ import typer
 from hw.spec.config import PRESETS
 from hw.spec.errors import SpecError
 from sim.native.build import NativeBuildError
-from sim.verilated.toolchain import ToolMissing
+from sim.native.toolchain import ToolMissing
 
 from .bridge import open_board
 from .damage import FaultRates

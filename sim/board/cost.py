@@ -14,7 +14,7 @@ from hw.spec.config import PRESETS
 from hw.spec.errors import SpecError
 from hw.spec.markdown import table
 from sim.native.build import NativeBuildError
-from sim.verilated.toolchain import ToolMissing
+from sim.native.toolchain import ToolMissing
 
 from .device import BoardError, BoardOptions
 from .measure import Cost, measure

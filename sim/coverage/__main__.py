@@ -16,7 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from hw.spec.errors import SpecError
 
 from ..bench_file import Bench, BenchError, find_benches, select_benches
-from ..verilated.toolchain import ToolMissing, find_verilator
+from ..native.toolchain import ToolMissing
+from ..verilated.toolchain import find_verilator
 from .explained import Review, read_rules, review
 from .report import (
     DOCUMENT,

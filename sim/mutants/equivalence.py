@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from hw.spec.config import TsuConfig
+from sim.native.yosys import yosys
 
-from .netlist import NETLIST_FILE, Mutant, write_netlist, yosys
+from .netlist import NETLIST_FILE, Mutant, write_netlist
 
 _BATCH = 12
 """Mutants in one run of Yosys."""

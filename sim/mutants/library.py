@@ -9,10 +9,11 @@ from pathlib import Path
 from hw.spec.config import TsuConfig
 from hw.spec.errors import check_int
 from sim.native.build import build_once
+from sim.native.yosys import yosys_version
 from sim.verilated.toolchain import find_verilator
 from sim.verilated.verilate import CXX_FLAGS, tool_facts, verilate
 
-from .netlist import FLATTEN, VERILOG_FILE, Mutant, list_mutants, write_netlist, write_verilog, yosys_version
+from .netlist import FLATTEN, VERILOG_FILE, Mutant, list_mutants, write_netlist, write_verilog
 from .script import Words
 
 _HERE = Path(__file__).parent

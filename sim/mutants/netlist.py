@@ -2,21 +2,16 @@
 """The TSU's netlist, a list of mutants of it, and Verilog that holds all of them with a selector."""
 
 import re
-import subprocess
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from hw.synth.tools import find_tool, last_error
-from sim.native.build import NativeBuildError
-from sim.verilated.toolchain import ToolMissing
+from sim.native.yosys import yosys
 
 SELECTOR = "mutsel"
 """Input port that chooses the mutant; 0 is the netlist as it is."""
 
 NETLIST_FILE, VERILOG_FILE = "netlist.il", "mutants.v"
 _RTLIL_FILE, _LIST_FILE = "tsu.il", "mutants.list"
-_TIME_LIMIT_S = 600
 
 FLATTEN = (
     "hierarchy -top {top}",
@@ -91,34 +86,6 @@ class Mutant:
         bit = f"{self.port}[{self.portbit}]" + (f" by [{self.ctrlbit}]" if self.ctrlbit >= 0 else "")
         wire = f" = {self.wire}" if self.wire else ""
         return f"{self.mode} {self.kind} {self.cell} {bit}{wire} at {self.source}"
-
-
-def yosys(script: str, *, folder: Path) -> str:
-    """Run commands in `folder`, to which all file names are relative; returns the log.
-
-    Raises
-    ------
-    ToolMissing
-        There is no Yosys.
-    NativeBuildError
-        It failed or took too long.
-    """
-    (folder / "script.ys").write_text(script, encoding="utf-8")
-    command = [find_tool("YOSYS", error=ToolMissing), "-q", "-l", "log", "script.ys"]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=_TIME_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        raise NativeBuildError(f"Yosys was stopped after {_TIME_LIMIT_S} s") from None
-    if done.returncode != 0:
-        raise NativeBuildError(f"Yosys failed: {last_error(done.stdout + done.stderr)}")
-    return (folder / "log").read_text(encoding="utf-8")
-
-
-@cache
-def yosys_version() -> str:
-    """What Yosys says of itself. Raises ToolMissing."""
-    command = [find_tool("YOSYS", error=ToolMissing), "-V"]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIME_LIMIT_S).stdout.strip()
 
 
 def write_netlist(rtlil: str, *, top: str, folder: Path) -> None:

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 
 from hw.spec.cache import cache_folder
-from sim.verilated.toolchain import find_cxx
+
+from .toolchain import find_cxx
 
 FLAGS = (
     "-x",

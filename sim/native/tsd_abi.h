@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* C interface of a bit-true TSU in process: the Verilated RTL and the compiled model offer the same one.
+/* C interface of a bit-true TSU in process: the RTL in each simulator and the compiled model offer the same one.
  *
  * A device executes the 32-bit command words of hw/spec/commands.py, one command at a time, and delivers draws. Of a TSU
  * of several groups it hands them on in the order of the commands too, and it needs no tags for that.

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from hw.spec.errors import SpecError, check_int
 from hw.spec.noise import GENERATORS, get_generator
 from sim.native.build import NativeBuildError
-from sim.verilated.toolchain import ToolMissing
+from sim.native.toolchain import ToolMissing
 
 from .battery import DEFAULT_SEED, DEFAULT_WORDS, Plan, full_plan, quick_plan, run_battery, write_report
 from .report import DOCUMENT, REPORT_FOLDER, NoiseReport, read_reports, rewrite_document

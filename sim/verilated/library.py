@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Verilated TSU as a shared library behind sim/native/tsd_abi.h, built once for each configuration."""
 
-import json
-from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hw.spec.config import TsuConfig
-from sim.native.build import NativeBuildError, build_once
-from sim.native.header import ABI_HEADER, CONFIG_HEADER_NAME, config_header
+from sim.inprocess.library import simulated_library
+from sim.inprocess.ports import PortStyle
+from sim.inprocess.sources import COMMON, Sources
 
-from .toolchain import Verilator, find_verilator
+from .toolchain import find_verilator
 from .verilate import tool_facts, verilate, verilog_text
 
-_HERE = Path(__file__).resolve().parent
-_GATEWARE = _HERE.parents[1] / "hw"
+if TYPE_CHECKING:
+    from sim.inprocess.flat_tsu import FlatTsu
+
+_SHIM = Path(__file__).resolve().with_name("shim.cpp")
 
 _INTERNALS = {
     "TSD_HAS_ROOT_EVAL": ["void Vtsu___024root___eval(Vtsu___024root* vlSelf)"],
@@ -21,37 +23,12 @@ _INTERNALS = {
 }
 """Internal names of Verilator's that the shim uses where this version's model has them."""
 
+PATTERNS = (*COMMON, "sim/verilated/*.py", "sim/verilated/*.cpp")
+"""The files of ours that a library is made of."""
 
-def _sources() -> dict[str, str]:
-    """Texts of all files of ours that a library is made of, by their paths in the project."""
-    ours = [path for pattern in ("*.py", "*.cpp", "*.hpp") for path in sorted(_HERE.glob(pattern))]
-    paths = [*sorted(_GATEWARE.rglob("*.py")), *ours, ABI_HEADER]
-    return {str(path.relative_to(_HERE.parents[1])): path.read_text(encoding="utf-8") for path in paths}
+_SOURCES = Sources(PATTERNS)
 
-
-_IMPORTED = _sources()
-"""The texts that this process runs. Keys are made of them: files may change under a process that goes on as it is."""
-
-
-def _check_unchanged() -> None:
-    """Raise NativeBuildError where a file is no longer what this process runs: its key would name another text."""
-    now = _sources()
-    changed = sorted(name for name in _IMPORTED.keys() | now.keys() if _IMPORTED.get(name) != now.get(name))
-    if changed:
-        raise NativeBuildError(f"{changed[0]} was changed after this program had been started: start it again")
-
-
-def _facts(config: TsuConfig, verilator: Verilator) -> dict[str, str]:
-    """Everything the library depends on, without elaborating it: our sources, configuration, tools."""
-    return (
-        _IMPORTED
-        | tool_facts(verilator)
-        | {
-            "config": json.dumps(config.as_dict()),
-            CONFIG_HEADER_NAME: config_header(config),
-            "amaranth": version("amaranth"),
-        }
-    )
+_STYLE = PortStyle(read="top.{}".format, write="top.{} = value".format)
 
 
 def rtl_library(config: TsuConfig) -> Path:
@@ -66,17 +43,13 @@ def rtl_library(config: TsuConfig) -> Path:
     """
     verilator = find_verilator()
 
-    def build(work: Path) -> Path:
-        from .flat_tsu import TOP_NAME, FlatTsu, beat_header
+    def compile_top(top: "FlatTsu", work: Path) -> Path:
+        from sim.inprocess.flat_tsu import TOP_NAME
 
-        _check_unchanged()
         source = work / f"{TOP_NAME}.v"
-        source.write_text(verilog_text(FlatTsu(config=config), what="the TSU"), encoding="utf-8")
-        (work / CONFIG_HEADER_NAME).write_text(config_header(config), encoding="utf-8")
-        (work / "tsd_beat.h").write_text(beat_header(config), encoding="utf-8")
-        (work / ABI_HEADER.name).write_text(ABI_HEADER.read_text(encoding="utf-8"), encoding="utf-8")
-        built = verilate(source, top=TOP_NAME, shim=_HERE / "shim.cpp", verilator=verilator, internals=_INTERNALS)
-        _check_unchanged()
-        return built
+        source.write_text(verilog_text(top, what="the TSU"), encoding="utf-8")
+        return verilate(source, top=TOP_NAME, shim=_SHIM, verilator=verilator, internals=_INTERNALS)
 
-    return build_once(name="tsd_rtl", facts=_facts(config, verilator), build=build)
+    return simulated_library(
+        config, name="tsd_rtl", sources=_SOURCES, tools=tool_facts(verilator), style=_STYLE, compile_top=compile_top
+    )

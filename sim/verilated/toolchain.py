@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where Verilator and the C++ compiler are, and the environment they need."""
+"""Where Verilator is, and the environment that it needs."""
 
 import importlib.util
 import os
@@ -11,15 +11,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from sim.native.toolchain import ToolMissing, find_cxx, find_program
+
 VERILATOR_MINIMUM = (5, 36)
 """Oldest system Verilator that is taken; cocotb 2 asks for it."""
-
-CXX_CANDIDATES = ("c++", "g++", "clang++")
-"""C++ compilers in the order they are looked for, after the environment variable CXX."""
-
-
-class ToolMissing(RuntimeError):  # noqa: N818  # says what happened: `except ToolMissing`
-    """A tool is not installed; the one-line message says what to install."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,33 +63,6 @@ class Verilator:
         changes["MAKEFLAGS"] = " ".join(f"{name}={value}" for name, value in escaped.items())
         changes["MAKELEVEL"] = "0"
         return changes
-
-
-def find_program(name: str, *, package: str) -> Path:
-    """Path of a system program, or `ToolMissing` naming the system package that has it."""
-    found = shutil.which(name)
-    if found is None:
-        raise ToolMissing(f"{name} is not on PATH: install the system package {package}")
-    return Path(found)
-
-
-@cache
-def find_cxx() -> Path:
-    """The C++ compiler: CXX of the environment, else the first of `CXX_CANDIDATES` on PATH.
-
-    Raises
-    ------
-    ToolMissing
-        There is none.
-    """
-    wanted = os.environ.get("CXX")
-    for name in (wanted,) if wanted else CXX_CANDIDATES:
-        found = shutil.which(name)
-        if found is not None:
-            return Path(found)
-    if wanted:
-        raise ToolMissing(f"CXX = {wanted!r} is not an executable: unset it, or name a C++ compiler")
-    raise ToolMissing("no C++ compiler on PATH: install the system package g++ (or clang)")
 
 
 def parse_version(text: str) -> tuple[int, int] | None:

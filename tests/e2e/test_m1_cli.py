@@ -106,11 +106,12 @@ def test_a_corpus(capsys: pytest.CaptureFixture[str], tokenizer: str, extra: tup
 def test_same_seed_same_run_on_model_and_rtl(capsys: pytest.CaptureFixture[str]) -> None:
     """Every count of every context agrees; another seed differs."""
     found = {}
-    for name, more in (("model", ()), ("rtl", ("--backend", "rtl")), ("other", ("--seed", "4"))):
+    runs = {"model": (), "rtl": ("--backend", "rtl"), "cxxrtl": ("--backend", "cxxrtl"), "other": ("--seed", "4")}
+    for name, more in runs.items():
         status, _, _ = call(capsys, *SMALL, *more, "--out", name)
         assert status == 0
         found[name] = Path(name, "contexts.csv").read_text()
-    assert found["model"] == found["rtl"]
+    assert found["model"] == found["rtl"] == found["cxxrtl"]
     assert found["model"] != found["other"]
 
 

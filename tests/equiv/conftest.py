@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Model and RTL side by side."""
+"""Model and RTL side by side, the RTL in either simulator."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import pytest
 
+from host.tsu.cxxrtl import CxxrtlTsu
 from host.tsu.model import ModelTsu
+from host.tsu.native import NativeTsu
 from host.tsu.rtl import RtlTsu
 from hw.spec.commands import GroupChoice, Opcode, Status
 from hw.spec.config import TsuConfig
+
+ENGINES: dict[str, type[RtlTsu] | type[CxxrtlTsu]] = {"rtl": RtlTsu, "cxxrtl": CxxrtlTsu}
+"""Backends that simulate the RTL."""
 
 
 class Pair:
     """Model and RTL side by side: the same commands, the same draws taken."""
 
-    def __init__(self, config: TsuConfig) -> None:
-        self.rtl, self.model = RtlTsu(config=config, seed=1), ModelTsu(config=config, seed=1)
+    def __init__(self, config: TsuConfig, engine: str = "rtl") -> None:
+        self.rtl: NativeTsu = ENGINES[engine](config=config, seed=1)
+        self.model = ModelTsu(config=config, seed=1)
         self.choice = GroupChoice(config.groups)
         self.choice.of(int(Opcode.SEED) | 0x0100)  # that of the adapters
         self.owed: deque[tuple[int, int, int]] = deque()  # draws not taken yet, their group, and the good LOAD
@@ -63,13 +70,19 @@ class Pair:
             n -= min(n, count)
 
 
+class OpenPair(Protocol):
+    """Opens a pair of one configuration."""
+
+    def __call__(self, config: TsuConfig, engine: str = "rtl") -> Pair: ...
+
+
 @pytest.fixture
-def open_pair() -> Iterator[Callable[[TsuConfig], Pair]]:
-    """Opens pairs of one configuration; they are closed behind the test."""
+def open_pair() -> Iterator[OpenPair]:
+    """Opens pairs; they are closed behind the test."""
     opened: list[Pair] = []
 
-    def open_one(config: TsuConfig) -> Pair:
-        opened.append(Pair(config))
+    def open_one(config: TsuConfig, engine: str = "rtl") -> Pair:
+        opened.append(Pair(config, engine))
         return opened[-1]
 
     yield open_one

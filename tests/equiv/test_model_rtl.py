@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compiled model and the Verilated RTL give the same draws, bit for bit: tokens, weights, spreads and totals.
+"""The compiled model and the RTL in two simulators give the same draws, bit for bit: tokens, weights, spreads, totals.
 
-Each case runs 10^6 draws through both backends: many psi in a row, cut into odd batches, and cut differently on the two
-sides. One RTL build for k_max = 256 serves every K of the bar, because the stream does not depend on k_max; a build for
-k_max = 64 shows that. The cases marked slow repeat this for other noise, pipelines, widths and lanes.
+Each case runs 10^6 draws through model and RTL: many psi in a row, cut into odd batches, and cut differently on the
+two sides. The RTL is compiled by Verilator (`rtl`) and by Yosys' CXXRTL (`cxxrtl`). One build of each for k_max = 256
+serves every K of the bar, because the stream does not depend on k_max; a build for k_max = 64 shows that. The cases
+marked slow repeat this for other noise, pipelines, widths and lanes; so do those of `cxxrtl` with more than one lane,
+which take the compiler longest.
 """
 
 from collections.abc import Iterator
@@ -27,6 +29,12 @@ SEEDS = {1: "table", 0x0123_4567_89AB_CDEF: "exp2", (1 << 64) - 1: "table"}
 """Seeds of the bar, and where the weights come from."""
 
 WIDE = TsuConfig(k_max=256)
+
+ENGINES = ("rtl", "cxxrtl")
+"""Backends that simulate the RTL."""
+
+WIDE_BUILDS = [("rtl", 1), ("rtl", 4), ("cxxrtl", 1), pytest.param("cxxrtl", 4, marks=pytest.mark.slow)]
+"""Engines and lanes in which the cases of `WIDE` run."""
 
 
 def make_psi(rng: np.random.Generator, *, k: int, vocab: int, tail: float, crowd: int | None = None) -> Psi:
@@ -115,12 +123,13 @@ def assert_backends_agree(
     *,
     seed: int,
     mode: str | None,
+    engine: str = "rtl",
     tokens: int = TOKENS,
     model_config: TsuConfig | None = None,
 ) -> None:
     """Run one plan on the RTL of `config` and on the model of `model_config` (`config` by default)."""
     results = []
-    for backend, built, split_seed in (("rtl", config, 1), ("model", model_config or config, 2)):
+    for backend, built, split_seed in ((engine, config, 1), ("model", model_config or config, 2)):
         with open_tsu(backend=backend, config=built, seed=seed, mode=mode) as tsu:
             results.append(run(tsu, psis, tokens=tokens, plan_seed=seed % 1000, split_seed=split_seed))
     (rtl, rtl_totals), (model, model_totals) = results
@@ -131,30 +140,31 @@ def assert_backends_agree(
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("k", [1, 2, 32, 64, 256])
-@pytest.mark.parametrize("lanes", [1, 4])
-def test_a_million_draws_are_equal(lanes: int, k: int, seed: int) -> None:
-    assert_backends_agree(WIDE.with_fields(lanes=lanes), psis_of(k), seed=seed, mode=SEEDS[seed])
+@pytest.mark.parametrize(("engine", "lanes"), WIDE_BUILDS)
+def test_a_million_draws_are_equal(engine: str, lanes: int, k: int, seed: int) -> None:
+    assert_backends_agree(WIDE.with_fields(lanes=lanes), psis_of(k), seed=seed, mode=SEEDS[seed], engine=engine)
 
 
 @pytest.mark.parametrize("mode", ["table", "exp2"])
-@pytest.mark.parametrize("lanes", [1, 4])
-def test_psi_of_many_sizes_in_a_row(lanes: int, mode: str) -> None:
+@pytest.mark.parametrize(("engine", "lanes"), WIDE_BUILDS)
+def test_psi_of_many_sizes_in_a_row(engine: str, lanes: int, mode: str) -> None:
     config = WIDE.with_fields(lanes=lanes)
-    assert_backends_agree(config, mixed_psis(config), seed=99, mode=mode)
+    assert_backends_agree(config, mixed_psis(config), seed=99, mode=mode, engine=engine)
 
 
-def test_stream_does_not_depend_on_k_max() -> None:
-    assert_backends_agree(TsuConfig(k_max=64), psis_of(64), seed=7, mode="table", model_config=WIDE)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_stream_does_not_depend_on_k_max(engine: str) -> None:
+    assert_backends_agree(TsuConfig(k_max=64), psis_of(64), seed=7, mode="table", model_config=WIDE, engine=engine)
 
 
-@pytest.mark.parametrize("lanes", [1, 4])
-def test_there_and_back(lanes: int) -> None:
+@pytest.mark.parametrize(("engine", "lanes"), WIDE_BUILDS)
+def test_there_and_back(engine: str, lanes: int) -> None:
     """A, B, A with counts that leave the lanes at every offset, down to no draw at all."""
     config = WIDE.with_fields(lanes=lanes)
     a, b = psis_of(64)[3], psis_of(256)[4]
     steps = [(a, 501), (b, 1003), (a, 3), (b, 1), (a, 2002), (b, 0), (a, 1), (a, 0), (a, 6), (b, 2), (a, 3000)]
     with (
-        open_tsu(backend="rtl", config=config, seed=5) as rtl,
+        open_tsu(backend=engine, config=config, seed=5) as rtl,
         open_tsu(backend="model", config=config, seed=5) as model,
     ):
         for psi, n in steps:
@@ -164,20 +174,26 @@ def test_there_and_back(lanes: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("groups", "lanes"),
-    [(2, 1), *(pytest.param(*shape, marks=pytest.mark.slow) for shape in ((2, 4), (3, 1), (3, 4)))],
+    ("engine", "groups", "lanes"),
+    [
+        ("rtl", 2, 1),
+        ("cxxrtl", 2, 1),
+        *(pytest.param("rtl", *shape, marks=pytest.mark.slow) for shape in ((2, 4), (3, 1), (3, 4))),
+        pytest.param("cxxrtl", 3, 4, marks=pytest.mark.slow),
+    ],
 )
-def test_groups_take_turns(groups: int, lanes: int) -> None:
+def test_groups_take_turns(engine: str, groups: int, lanes: int) -> None:
     """Each psi goes to the next group, whose own stream goes on."""
     config = TsuConfig(groups=groups, lanes=lanes)
-    assert_backends_agree(config, mixed_psis(config), seed=17, mode="table", tokens=TOKENS // 5)
+    assert_backends_agree(config, mixed_psis(config), seed=17, mode="table", tokens=TOKENS // 5, engine=engine)
 
 
-def test_comparison_sees_a_psi_in_another_group() -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_comparison_sees_a_psi_in_another_group(engine: str) -> None:
     """One psi more on one side, and no draw of it: every psi behind it is in another group."""
     config, psis = TsuConfig(groups=2), psis_of(64)
     with (
-        open_tsu(backend="rtl", config=config, seed=1) as rtl,
+        open_tsu(backend=engine, config=config, seed=1) as rtl,
         open_tsu(backend="model", config=config, seed=1) as model,
     ):
         rtl.sample(psis[4], 0)
@@ -185,7 +201,7 @@ def test_comparison_sees_a_psi_in_another_group() -> None:
             assert_equal(rtl.sample(psis[3], 5000), model.sample(psis[3], 5000))
 
 
-@pytest.mark.parametrize("backend", ["rtl", "model"])
+@pytest.mark.parametrize("backend", [*ENGINES, "model"])
 def test_comparison_sees_another_seed_and_a_lost_draw(backend: str) -> None:
     psis = psis_of(64)
     with open_tsu(backend=backend, config=WIDE, seed=1) as one, open_tsu(backend="model", config=WIDE, seed=2) as other:
@@ -232,12 +248,13 @@ OTHER_CONFIGS = {
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", OTHER_CONFIGS)
-def test_other_configurations(name: str) -> None:
+def test_other_configurations(name: str, engine: str) -> None:
     config = OTHER_CONFIGS[name]
     for mode in ("table", "exp2"):
         if config.has_table if mode == "table" else config.has_exp2:
-            assert_backends_agree(config, mixed_psis(config), seed=2024, mode=mode, tokens=TOKENS // 2)
+            assert_backends_agree(config, mixed_psis(config), seed=2024, mode=mode, tokens=TOKENS // 2, engine=engine)
 
 
 @pytest.mark.slow

@@ -321,11 +321,16 @@ CLASHES = (
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(
-    "name", [name if name not in SLOW else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
+    ("name", "engine"),
+    [
+        pytest.param(name, engine, marks=[pytest.mark.slow] if name in slow else [])
+        for engine, slow in (("rtl", SLOW), ("cxxrtl", (*SLOW, "narrow table")))
+        for name in CONFIGS
+    ],
 )
-def test_random_commands(name: str, seed: int, open_pair: Callable[[TsuConfig], Any]) -> None:
+def test_random_commands(name: str, engine: str, seed: int, open_pair: Callable[..., Any]) -> None:
     config = CONFIGS[name]
-    statuses, clashes, taken = fuzz(open_pair(config), config, seed)
+    statuses, clashes, taken = fuzz(open_pair(config, engine), config, seed)
     assert set(statuses) == set(Status) - UNREACHABLE[config.weight_source]
     assert min(statuses.values()) >= 3
     assert statuses[Status.OK] > COMMANDS // 5

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from host.tsu.cxxrtl import CxxrtlTsu
 from host.tsu.lowering import seed_command, table_command, weight_table
 from host.tsu.model import ModelTsu
 from host.tsu.native import NativeTsu
@@ -39,15 +40,18 @@ FLAT = table_command(weight_table(0.0, 1.0, NARROW.weight_bits)).tolist()
 PSI = [LOAD | VERSION, 0, 40 | 5 << 24, 2 | 2 << 24, 30, 0, 0, 0, 3 | 5 << 24, 7 | 4 << 24]
 
 
+ENGINES: dict[str, type[RtlTsu] | type[CxxrtlTsu]] = {"rtl": RtlTsu, "cxxrtl": CxxrtlTsu}
+SLOW = {"rtl": ("3 groups",), "cxxrtl": ("1 group", "3 groups")}  # twelve lanes, or four, to compile
 PARAMETERS = [
-    pytest.param(config, id=name, marks=[pytest.mark.slow] if name == "3 groups" else [])  # twelve lanes to compile
+    pytest.param(config, engine, id=f"{engine}, {name}", marks=[pytest.mark.slow] if name in SLOW[engine] else [])
+    for engine in ENGINES
     for name, config in CONFIGS.items()
 ]
 
 
-@pytest.fixture(params=PARAMETERS)
-def pair(open_pair: Callable[[TsuConfig], Any], request: pytest.FixtureRequest) -> Any:
-    return open_pair(request.param)
+@pytest.fixture(params=[pytest.param(mark.values, id=mark.id, marks=mark.marks) for mark in PARAMETERS])
+def pair(open_pair: Callable[..., Any], request: pytest.FixtureRequest) -> Any:
+    return open_pair(*request.param)
 
 
 def good_seed(pair: Any) -> list[int]:
@@ -101,9 +105,10 @@ def test_stream_behind_a_refused_seed_is_that_of_the_next_good_one(pair: Any, cu
         assert first.tokens.tolist() == fresh.take(20).tokens.tolist()
 
 
-@pytest.mark.parametrize("config", PARAMETERS)
-def test_reset_state_is_seed_0_and_usable(config: TsuConfig) -> None:
+@pytest.mark.parametrize(("config", "engine"), PARAMETERS)
+def test_reset_state_is_seed_0_and_usable(config: TsuConfig, engine: str) -> None:
     """Without any SEED. An adapter that is handed a raw device: both backends draw what seed 0 gives."""
+    kind = ENGINES[engine]
 
     def raw(tsu: NativeTsu) -> NativeTsu:
         tsu._library.tsd_close(tsu._device)
@@ -111,8 +116,8 @@ def test_reset_state_is_seed_0_and_usable(config: TsuConfig) -> None:
         return tsu
 
     tokens = []
-    seeded = (RtlTsu(config=config, seed=0), ModelTsu(config=config, seed=0))
-    for tsu in (*seeded, raw(RtlTsu(config=config, seed=9)), raw(ModelTsu(config=config, seed=9))):
+    seeded = (kind(config=config, seed=0), ModelTsu(config=config, seed=0))
+    for tsu in (*seeded, raw(kind(config=config, seed=9)), raw(ModelTsu(config=config, seed=9))):
         for words in (FLAT, PSI, [DRAW | VERSION, 200]):
             assert tsu.command(np.array(words, dtype=np.uint32))[0] is Status.OK
         tokens.append(tsu.take(200).tokens.tolist())

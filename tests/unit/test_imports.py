@@ -59,6 +59,8 @@ def test_project_keeps_its_contracts() -> None:
         ("sim.native", "import hw.tsu.core"),
         ("host.stats", "import hw.spec.config, host.tsu.rtl"),
         ("host.tsu.rtl", "def load():\n    from sim import native"),
+        ("host.tsu.cxxrtl", "def load():\n    from sim import native"),
+        ("sim.verilated.library", "import sim.inprocess.library"),
     ],
 )
 def test_allowed_imports_pass(tmp_path: Path, module: str, line: str) -> None:
@@ -75,7 +77,8 @@ def test_allowed_imports_pass(tmp_path: Path, module: str, line: str) -> None:
         ("hw.tsu.core", "import hw.boards.harness", "inside hw"),
         ("hw.spec.config", "import numpy", "standard library only"),
         ("host.stats", "from hw.tsu import core", "host imports hw.spec only"),
-        ("host.stats", "def load():\n    from sim import native", "only the rtl and model adapters"),
+        ("host.stats", "def load():\n    from sim import native", "only the adapters in process"),
+        ("sim.cxxrtl.library", "from sim.verilated import toolchain", "needs no Verilator"),
     ],
 )
 def test_forbidden_imports_fail(tmp_path: Path, module: str, line: str, contract: str) -> None:
@@ -101,7 +104,7 @@ def test_spec_imports_only_the_standard_library_and_itself() -> None:
         assert names <= sys.stdlib_module_names | {"hw"}, source
 
 
-@pytest.mark.parametrize("adapter", ["rtl", "model"])
+@pytest.mark.parametrize("adapter", ["rtl", "cxxrtl", "model"])
 def test_adapters_load_the_simulation_only_when_it_is_used(adapter: str) -> None:
     code = f"import sys, host.tsu.{adapter}; sys.exit('sim' in sys.modules or 'amaranth' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

