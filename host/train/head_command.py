@@ -37,8 +37,12 @@ def head(
         str, typer.Option(metavar=INT, help="first layers of the model that run on the newest token")
     ] = str(_SIZES.early),
     middle: Annotated[
-        str, typer.Option(metavar=INT, help="layers behind which the head looks at the token before")
-    ] = str(_SIZES.middle),
+        str | None,
+        typer.Option(
+            metavar=INT,
+            help="layers behind which the head looks at the token before [default: two thirds of the model's]",
+        ),
+    ] = None,
     inner: Annotated[str, typer.Option(metavar=INT, help="width of the head's gated layer")] = str(_SIZES.inner),
     kept: Annotated[str, typer.Option(metavar=INT, help="tokens that it can propose, the most frequent ones")] = str(
         _SIZES.kept
@@ -90,7 +94,7 @@ def head(
     )
     sizes = {
         "early": integer("early", early),
-        "middle": integer("middle", middle),
+        **({} if middle is None else {"middle": integer("middle", middle)}),
         "inner": integer("inner", inner),
         "kept": integer("kept", kept),
         "rank": integer("rank", rank),

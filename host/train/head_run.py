@@ -84,7 +84,7 @@ class HeadRun:
         A Llama that the lean pass can run.
     plan : TextPlan
     sizes : dict
-        `early`, `middle`, `inner`, `kept` and `rank` of `HeadConfig`.
+        `early`, `middle` (two thirds of the layers if it is missing), `inner`, `kept` and `rank` of `HeadConfig`.
     goal : Goal
     folder : Path
         Made if need be. It gets the texts, and the model as `host.train.loop.train` says.
@@ -117,6 +117,7 @@ class HeadRun:
                 raise SpecError("begin", begin, f"a text of 1 to {plan.length - 1} tokens")
         self._model = load_llama(folder=found.folder, positions=plan.length, dtype=plan.dtype, texts=plan.texts)
         lm = self._model.config
+        sizes = {"middle": round(lm.layers * 2 / 3), **sizes}
         self.config = HeadConfig(vocab_size=lm.vocab_size, width=lm.width, **sizes)
         for name, layer in (("early", self.config.early), ("middle", self.config.middle)):
             check_int(name, layer, 0, lm.layers)

@@ -116,7 +116,7 @@ def load(tsu: NativeTsu, psi: Psi, mode: str, biased: bool) -> None:
 
 def biased_law(mode: str) -> npt.NDArray[np.float64]:
     """What the biased TSU draws from, float64 of shape (V,)."""
-    law = law_of(mode).probabilities()
+    law = law_of(mode).probabilities().copy()
     psi = CASES[mode]
     if mode == "table":
         law[psi.ids[psi.scores_q.argmax()]] *= 17 / 16

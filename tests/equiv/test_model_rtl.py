@@ -177,9 +177,8 @@ def test_there_and_back(engine: str, lanes: int) -> None:
     ("engine", "groups", "lanes"),
     [
         ("rtl", 2, 1),
-        ("cxxrtl", 2, 1),
         *(pytest.param("rtl", *shape, marks=pytest.mark.slow) for shape in ((2, 4), (3, 1), (3, 4))),
-        pytest.param("cxxrtl", 3, 1, marks=pytest.mark.slow),
+        *(pytest.param("cxxrtl", groups, 1, marks=pytest.mark.slow) for groups in (2, 3)),
     ],
 )
 def test_groups_take_turns(engine: str, groups: int, lanes: int) -> None:

@@ -41,7 +41,7 @@ PSI = [LOAD | VERSION, 0, 40 | 5 << 24, 2 | 2 << 24, 30, 0, 0, 0, 3 | 5 << 24, 7
 
 
 ENGINES: dict[str, type[RtlTsu] | type[CxxrtlTsu]] = {"rtl": RtlTsu, "cxxrtl": CxxrtlTsu}
-SLOW = {"rtl": ("3 groups",), "cxxrtl": ("1 group", "3 groups")}  # twelve lanes, or four, to compile
+SLOW = {"rtl": ("3 groups",), "cxxrtl": tuple(CONFIGS)}  # twelve lanes, or once more what rtl has shown
 PARAMETERS = [
     pytest.param(config, engine, id=f"{engine}, {name}", marks=[pytest.mark.slow] if name in SLOW[engine] else [])
     for engine in ENGINES

@@ -23,8 +23,12 @@ MODULES = (
     "hw.build",
     "hw.docgen",
     "sim.native",
+    "sim.inprocess.library",
+    "sim.verilated.library",
+    "sim.cxxrtl.library",
     "host.stats",
     "host.tsu.rtl",
+    "host.tsu.cxxrtl",
     "host.tsu.model",
 )
 """A skeleton of the project with one module in every layer."""

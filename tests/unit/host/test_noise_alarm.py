@@ -62,7 +62,7 @@ def test_bad_from_reset(engine: str, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     [
         ("rtl", "bias", Alarm.PROPORTION),
         pytest.param("rtl", "stuck bit", Alarm.REPETITION, marks=pytest.mark.slow),
-        ("cxxrtl", "stuck bit", Alarm.REPETITION),
+        pytest.param("cxxrtl", "stuck bit", Alarm.REPETITION, marks=pytest.mark.slow),
         pytest.param("cxxrtl", "bias", Alarm.PROPORTION, marks=pytest.mark.slow),
     ],
 )
