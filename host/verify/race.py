@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .draw import draw_index
-from .multi import MultiVerified, optimal_acceptance
+from .multi import MultiVerified
 
 GROUPS = 512
 """Groups of tokens, at most."""
@@ -150,12 +150,13 @@ def fit_groups(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -
     log_p = np.log(np.maximum(p, 1e-300))
     logs = log_p - np.log(q)
     logs = np.maximum(logs, logs.max() - SPAN / 2)
-    for end in tight_sets(np.cumsum(p) - np.cumsum(q) ** n):
+    gaps = np.cumsum(p) - np.cumsum(q) ** n
+    for end in tight_sets(gaps):
         logs[: end + 1] -= APART
     logs -= logs.max()
     best: npt.NDArray[np.float64] = logs
     most = -1.0
-    goal = optimal_acceptance(p, q, n) - (1 - p.sum()) - NEAR
+    goal = p.sum() + min(0.0, gaps.min()) - NEAR
     mixing = _Anderson(np.sqrt(p))
     for _ in range(STEPS):
         chosen = chosen_law(logs, q, n, step=FIT_STEP, start=FIT_START)
