@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Speculative decoding of one text: a draft, a pass of the target, one token or two.
+"""Speculative decoding of one text: drafts, a pass of the target over all of them, and the tokens that come of it.
 
-The draft is drawn before the target is asked. A target that looks ahead (`host.targets.ahead`) then computes in one
-pass what follows the text and what follows its draft. A refused draft is replaced by a recovered token; behind an
-accepted one the row is known already, and gives a bonus token that needs neither a draft nor a pass (Leviathan et al.,
-arXiv:2211.17192). With acceptance a, a pass gives 1 + a tokens. The text has the target's law, whatever the proposer:
-the draft takes no part in p.
+The drafts (`host.draft`: one, a chain, several of a position, a tree) are drawn before the target is asked. One pass
+then gives what follows the text and what follows each draft (`host.targets.block`), and the walk through the drafts
+(`host.verify.walk`) the tokens: accepted drafts, and behind them a recovered token or a bonus token, which needs
+neither a draft nor a pass (Leviathan et al., arXiv:2211.17192). The text has the target's law, whatever the proposer:
+the drafts take no part in p.
 """
 
 import time
@@ -14,15 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from host.golden.exact import draft_law
+from host.draft.shape import TreeShape
+from host.draft.tree import DraftTree, draft_tree
 from host.propose.base import Proposer
-from host.psi.law import DraftLaw
-from host.psi.schema import Psi
-from host.targets.ahead import AheadTarget
 from host.targets.base import Target
-from host.tsu.base import Draws, Tsu
-from host.verify.draw import draw_token
-from host.verify.single import SingleVerifier, Verified
+from host.targets.block import Rows, block_rows
+from host.tsu.base import Tsu
+from host.verify.walk import Judged, check_walk_method, default_method, walk
 from hw.spec.errors import SpecError
 
 from .texts import Texts, started
@@ -30,43 +28,42 @@ from .texts import Texts, started
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TextStep:
-    """One draft and what came of it.
+    """Drafts of one position of a text, and what came of them.
 
     Parameters
     ----------
     position : int
         Tokens of the text before this step.
-    tokens : tuple of int
-        What was emitted: the draft or the recovered token, and the bonus token if there was one.
-    p : float64 ndarray of shape (vocab_size,)
-        Target at `position`.
-    bonus_p : float64 ndarray of shape (vocab_size,), or None
-        Target behind the accepted draft, where the bonus token came from.
-    psi : Psi
-    law : DraftLaw
-        F_hw(psi).
-    draws : Draws
-        The draft.
-    verified : Verified
-        Its outcome.
+    judged : tuple of Judged
+        The tokens emitted, one after the other.
+    tree : DraftTree
+        The drafts.
     proposer_s, target_s, law_s, tsu_s, verifier_s : float
-        Seconds spent on psi, on the rows of p, on the law and the verifier made of both, in the TSU, and on the
-        decision with the bonus token.
+        Seconds spent on psi, on the rows of p, on the laws of the drafts, in the TSU, and on the decisions.
     """
 
     position: int
-    tokens: tuple[int, ...]
-    p: npt.NDArray[np.float64]
-    bonus_p: npt.NDArray[np.float64] | None
-    psi: Psi
-    law: DraftLaw
-    draws: Draws
-    verified: Verified
+    judged: tuple[Judged, ...]
+    tree: DraftTree
     proposer_s: float
     target_s: float
     law_s: float
     tsu_s: float
     verifier_s: float
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """What was emitted."""
+        return tuple(judged.token for judged in self.judged)
+
+    @property
+    def accepted(self) -> int:
+        """Accepted drafts."""
+        return sum(judged.accepted for judged in self.judged)
+
+
+ONE_DRAFT = TreeShape.chain(1)
+"""A draft, and no other."""
 
 
 class OneTextLoop:
@@ -85,15 +82,23 @@ class OneTextLoop:
         Weight mode of the TSU: "table" or "exp2".
     rng : Generator
         Of the verifier's decisions; independent of the TSU's noise.
+    shape : TreeShape
+        Drafts of a step.
+    method : str or None
+        How they are verified, one of `host.verify.walk.METHODS`; None: what suits the shape.
+    seed : int
+        Of the noise of "gumbel".
     end : int or None
         Length at which the text is full: no pass looks behind its last token.
     end_ids : frozenset of int
-        Tokens that end the text: no bonus comes behind them.
+        Tokens that end the text: none comes behind them.
+    positions : int or None
+        Tokens, text and drafts together, that the target has room for.
 
     Raises
     ------
     SpecError
-        Vocabularies differ, or a token is outside of them.
+        Vocabularies differ, a token is outside of them, or the method does not suit the shape.
     """
 
     def __init__(
@@ -105,14 +110,18 @@ class OneTextLoop:
         begin: npt.NDArray[np.int64],
         mode: str,
         rng: np.random.Generator,
+        shape: TreeShape = ONE_DRAFT,
+        method: str | None = None,
+        seed: int = 0,
         end: int | None = None,
         end_ids: frozenset[int] = frozenset(),
+        positions: int | None = None,
     ) -> None:
-        if proposer.vocab_size != target.vocab_size:
-            raise SpecError("vocab_size of the proposer", proposer.vocab_size, f"{target.vocab_size}, the target's")
+        check_pair(target, proposer, shape)
+        self._method = check_walk_method(method or default_method(chain=shape.is_chain), chain=shape.is_chain)
         self._tsu, self._target, self._proposer = tsu, target, proposer
-        self._mode, self._rng, self._end, self._end_ids = mode, rng, end, end_ids
-        self._ahead = target if isinstance(target, AheadTarget) else None
+        self._mode, self._rng, self._seed, self._end_ids = mode, rng, seed, end_ids
+        self._shape, self._end, self._positions = shape, end, positions
         self._texts = Texts(begin=begin[None], vocab_size=target.vocab_size, order=None)
         self._state = started(proposer, begin[None])
 
@@ -123,46 +132,78 @@ class OneTextLoop:
         return text
 
     def step(self) -> TextStep:
-        """One more token, or two.
+        """One more token, or several.
 
         Raises
         ------
         TsuError, NoiseAlarm, LawMismatchError
             The TSU failed, or reported integers that are not the law's.
         """
-        context, position = self._texts.contexts, self._texts.position
-        times = [time.perf_counter()]
-        psi = self._proposer.emit(self._state, context)[0]
-        times.append(time.perf_counter())
-        draws = self._tsu.sample(psi, 1)
-        times.append(time.perf_counter())
-        ahead = self._ahead if self._end is None or position + 1 < self._end else None
-        if ahead is None:
-            logs = self._target.logprobs(context)
-        else:
-            logs = ahead.logprobs_ahead(context, draws.tokens.astype(np.int64))
-        p = np.exp(logs[0])
-        times.append(time.perf_counter())
-        law = draft_law(psi, self._tsu.config, self._mode)
-        verifier = SingleVerifier(p=p, law=law)
-        times.append(time.perf_counter())
-        verified = verifier.verify(draws, self._rng)
-        self._append(int(verified.tokens[0]))
-        bonus_p, bonus_s = None, 0.0
-        if ahead is not None and verified.accepted[0] and int(verified.tokens[0]) not in self._end_ids:
-            begin = time.perf_counter()
-            bonus_p = np.exp(ahead.logprobs(self._texts.contexts)[0])
-            bonus_s = time.perf_counter() - begin
-            self._append(draw_token(bonus_p, self._rng.random()))
-        times.append(time.perf_counter())
-        proposer_s, tsu_s, target_s, law_s, verifier_s = np.diff(times).tolist()
+        context, position = self.tokens, self._texts.position
+        shape, ahead = self._shape_at(position)
+        tree = draft_tree(
+            proposer=self._proposer, state=self._state, context=context, shape=shape, tsu=self._tsu, mode=self._mode
+        )
+        clock = _Clock()
+        known = tree.size if ahead else 0
+        rows = _Timed(block_rows(self._target, context, tree.tokens[:known], tree.parents[:known]))
+        target_s = clock.lap()
+        judged = walk(
+            tree, rows.row, method=self._method, rng=self._rng, seed=self._seed, position=position, bonus=ahead
+        )
+        ends = [place for place, found in enumerate(judged, 1) if found.token in self._end_ids]
+        judged = judged[: min([len(judged), *ends])]
+        law_s = sum(place.law_s for place in tree.places.values())
+        verifier_s = clock.lap() - rows.seconds - law_s
+        for found in judged:
+            self._append(found.token)
         return TextStep(
-            position=position, tokens=tuple(self.tokens[position:].tolist()), p=p, bonus_p=bonus_p, psi=psi, law=law,
-            draws=draws, verified=verified, proposer_s=proposer_s, target_s=target_s + bonus_s, law_s=law_s,
-            tsu_s=tsu_s, verifier_s=verifier_s - bonus_s,
+            position=position, judged=tuple(judged), tree=tree, proposer_s=tree.proposer_s + clock.lap(),
+            target_s=target_s + rows.seconds, law_s=law_s, tsu_s=tree.tsu_s, verifier_s=verifier_s,
         )  # fmt: skip
+
+    def _shape_at(self, position: int) -> tuple[TreeShape, bool]:
+        """Drafts for which there is room, and whether their rows are wanted; at least one is drawn."""
+        depth = self._shape.depth if self._end is None else min(self._shape.depth, self._end - position - 1)
+        size = self._shape.size if self._positions is None else min(self._shape.size, self._positions - position)
+        return self._shape.cut(depth=max(1, depth), size=max(1, size)), depth > 0 and size > 0
 
     def _append(self, token: int) -> None:
         tokens = np.array([token], dtype=np.int64)
         self._texts.append(tokens)
         self._state.advance(tokens)
+
+
+def check_pair(target: Target, proposer: Proposer, shape: TreeShape) -> None:
+    """Raise `SpecError` unless the proposer has the target's vocabulary, and drafts as far as the shape asks."""
+    if proposer.vocab_size != target.vocab_size:
+        raise SpecError("vocab_size of the proposer", proposer.vocab_size, f"{target.vocab_size}, the target's")
+    if proposer.horizon is not None and shape.depth > proposer.horizon:
+        raise SpecError("L", shape.depth, f"at most {proposer.horizon}, as far as the proposer drafts")
+
+
+class _Clock:
+    """Seconds from lap to lap."""
+
+    def __init__(self) -> None:
+        self._begin = time.perf_counter()
+
+    def lap(self) -> float:
+        begin, self._begin = self._begin, time.perf_counter()
+        return self._begin - begin
+
+
+class _Timed:
+    """Rows as probabilities, and the seconds that they took."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._known: dict[int, npt.NDArray[np.float64]] = {}
+        self.seconds = 0.0
+
+    def row(self, node: int) -> npt.NDArray[np.float64]:
+        if node not in self._known:
+            clock = _Clock()
+            self._known[node] = np.exp(self._rows[node])
+            self.seconds += clock.lap()
+        return self._known[node]

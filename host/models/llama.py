@@ -6,7 +6,8 @@
 with n RMSNorm (Zhang and Sennrich, 2019), rope the rotary embedding (Su et al., 2021), groups of query heads that
 share keys and values (Ainslie et al., 2023) and a gated layer (Shazeer, 2020); parameters as in Touvron et al., 2023.
 The cache is one buffer of fixed size. Rolling back is free: a pass that starts at an earlier position overwrites what
-was there, and positions behind it are never looked at.
+was there, and positions behind it are never looked at. A tree of drafts is one pass in which each token sees its own
+ancestors (Miao et al., SpecInfer, arXiv:2305.09781); the keys and values of those that stay are then moved together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from hw.spec.errors import SpecError, check_int
 from .errors import ModelError
 from .llama_config import LlamaConfig
 from .product import product
+from .token_tree import Standing, as_tree, in_line
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Number formats of weights and cache, by name."""
@@ -134,7 +136,9 @@ class LlamaModel:
         return self.logits(hidden[:, count - last :]), hidden
 
     @torch.inference_mode()
-    def states(self, tokens: Tensor, start: int, *, behind: Sequence[int] = ()) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def states(
+        self, tokens: Tensor, start: int, *, behind: Sequence[int] = (), parents: Sequence[int] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """As `forward`, without logits: the hidden states, and the states on the way to them.
 
         Parameters
@@ -143,6 +147,9 @@ class LlamaModel:
             See `forward`.
         behind : sequence of int
             Numbers of layers, each in [0, layers].
+        parents : sequence of n ints, or None
+            The new tokens are a tree: place of the one that each is behind, -1 for the last of the earlier tokens (see
+            `host.models.token_tree`). `keep` then says which of them stay. None: they stand one behind the other.
 
         Returns
         -------
@@ -151,8 +158,10 @@ class LlamaModel:
             Behind so many layers, before the last norm.
         """
         x, done, found = self._embedded(tokens, start, max(behind, default=0)), 0, {}
+        count = tokens.shape[1]
+        stand = in_line(count, start, self.dtype) if parents is None else as_tree(parents, start, self.dtype)
         for end in sorted({*behind, self.config.layers}):
-            x = self._layers_from(done, end, x, start)
+            x = self._layers_from(done, end, x, start, stand)
             done, found[end] = end, x
         return self._normed(x, self._norm), tuple(found[number] for number in behind)
 
@@ -162,7 +171,15 @@ class LlamaModel:
 
         A pass over the same positions is still to come: it overwrites them.
         """
-        return self._layers_from(0, layers, self._embedded(tokens, start, layers), start)
+        stand = in_line(tokens.shape[1], start, self.dtype)
+        return self._layers_from(0, layers, self._embedded(tokens, start, layers), start, stand)
+
+    @torch.inference_mode()
+    def keep(self, start: int, slots: Sequence[int]) -> None:
+        """Keys and values in the cache at `slots`, increasing and at least `start`, go to `start`, `start` + 1, ..."""
+        if list(slots) != list(range(start, start + len(slots))):
+            for cache in (self._keys, self._values):
+                cache[:, :, :, start : start + len(slots)] = cache[:, :, :, list(slots)]
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
@@ -178,14 +195,13 @@ class LlamaModel:
         check_int("layers", layers, 0, self.config.layers)
         return F.embedding(tokens, self.embedding)
 
-    def _layers_from(self, first: int, end: int, x: Tensor, start: int) -> Tensor:
-        """Layers first, ..., end - 1 over states x of the positions from `start` on."""
-        count = x.shape[1]
-        cos, sin = self._cos[start : start + count], self._sin[start : start + count]
-        mask = causal_mask(count, start, self.dtype) if count > 1 else None
+    def _layers_from(self, first: int, end: int, x: Tensor, start: int, stand: Standing) -> Tensor:
+        """Layers first, ..., end - 1 over states x of the cache's slots from `start` on."""
+        places = slice(start, start + x.shape[1]) if stand.positions is None else stand.positions
+        cos, sin = self._cos[places], self._sin[places]
         for number in range(first, end):
             layer = self._layers[number]
-            x = x + self._attend(number, self._normed(x, layer.before_attention), start, cos, sin, mask)
+            x = x + self._attend(number, self._normed(x, layer.before_attention), start, cos, sin, stand.mask)
             gate, up = product(self._normed(x, layer.before_mlp), layer.gate_up).chunk(2, dim=-1)
             x = x + product(F.silu(gate).mul_(up), layer.down)
         return x
@@ -245,8 +261,3 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn entry pairs (i, i + head_dim / 2) by the position's angles; x of shape (..., n, head_dim)."""
     return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin
 
-
-def causal_mask(count: int, start: int, dtype: torch.dtype) -> Tensor:
-    """(count, start + count): 0 where a new position may look, -inf behind it."""
-    mask = torch.full((count, start + count), float("-inf"), dtype=dtype)
-    return mask.triu_(start + 1)

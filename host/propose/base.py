@@ -22,6 +22,10 @@ class ProposerState(Protocol):
         """Every text got one more token; int64 ndarray of shape (batch,)."""
         ...
 
+    def take(self, texts: Sequence[int]) -> "ProposerState":
+        """A state of some of the texts, in this order, any of them several times; this one is left as it is."""
+        ...
+
 
 class Proposer(Protocol):
     """Turns contexts into payloads for the TSU."""
@@ -36,11 +40,16 @@ class Proposer(Protocol):
         """Number of last tokens that decide the psi; None where all may, or the state does."""
         ...
 
+    @property
+    def horizon(self) -> int | None:
+        """Longest chain of drafts that it can propose; None for any."""
+        ...
+
     def start(self, batch: int) -> ProposerState:
         """State of `batch` texts at their start."""
         ...
 
-    def emit(self, state: ProposerState, contexts: Contexts) -> Sequence[Psi]:
+    def emit(self, state: ProposerState, contexts: Contexts, drafts: int = 1) -> Sequence[Psi]:
         """A psi for the next token of each text.
 
         Equal contexts may be given the same object: the TSU then draws for all of them from one payload.
@@ -51,6 +60,8 @@ class Proposer(Protocol):
             Of as many texts as there are contexts; a proposer with an `order` does not look at it.
         contexts : int64 ndarray of shape (batch, length)
             See `host.targets.base`.
+        drafts : int
+            Drafts that are drawn from each psi; see `craft_psi`.
         """
         ...
 
@@ -63,3 +74,7 @@ class Stateless:
 
     def advance(self, tokens: npt.NDArray[np.int64]) -> None:
         """Nothing is remembered."""
+
+    def take(self, texts: Sequence[int]) -> "Stateless":
+        """Nothing is remembered."""
+        return self

@@ -65,10 +65,10 @@ class GruState:
             self.hidden = self._model.advance(self.hidden, torch.from_numpy(np.array(text)))
         self.length += 1
 
-    def copy(self) -> GruState:
-        """A state that goes on from here by itself: drafts that are rejected leave the first one as it was."""
-        other = GruState(model=self._model, batch=self.batch)
-        other.hidden, other.length = self.hidden, self.length  # the tensor is replaced by `advance`, never changed
+    def take(self, texts: Sequence[int]) -> GruState:
+        """A state that goes on from here by itself: drafts that are rejected leave this one as it was."""
+        other = GruState(model=self._model, batch=len(texts))
+        other.hidden, other.length = self.hidden[list(texts)], self.length
         return other
 
 
@@ -93,6 +93,7 @@ class GruProposer:
     """
 
     order = None
+    horizon = None
 
     def __init__(self, *, model: Gru, k: int, tau: float = 1.0, eps: float | str = "auto") -> None:
         self.vocab_size: int = model.config.vocab_size
@@ -122,7 +123,7 @@ class GruProposer:
         """State of `batch` texts at their start."""
         return GruState(model=self._model, batch=batch)
 
-    def emit(self, state: ProposerState, contexts: Contexts) -> Sequence[Psi]:
+    def emit(self, state: ProposerState, contexts: Contexts, drafts: int = 1) -> Sequence[Psi]:
         """A psi for each text, from the state alone.
 
         Raises
@@ -139,4 +140,4 @@ class GruProposer:
             raise SpecError("contexts.shape", contexts.shape, f"what the state saw, {(state.batch, state.length)}")
         with torch.no_grad():
             q = torch.softmax(self._model.project(state.hidden).double(), dim=-1).numpy()
-        return craft_batch(q, *self._craft)
+        return craft_batch(q, *self._craft, drafts)

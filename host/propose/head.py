@@ -53,6 +53,8 @@ class HeadProposer:
     """
 
     order = None
+    horizon: int | None = 1
+    """A second token would need a pass over the first."""
 
     def __init__(
         self,
@@ -108,18 +110,20 @@ class HeadProposer:
         """Nothing is remembered: the target does."""
         return Stateless()
 
-    def emit(self, state: ProposerState, contexts: Contexts) -> Sequence[Psi]:
+    def emit(self, state: ProposerState, contexts: Contexts, drafts: int = 1) -> Sequence[Psi]:
         """A psi for each context of at least one token."""
         contexts = check_contexts(contexts, self.vocab_size)
-        return [self._psi(context) for context in contexts]
+        return [self._psi(context, drafts) for context in contexts]
 
-    def _psi(self, context: npt.NDArray[np.int64]) -> Psi:
+    def _psi(self, context: npt.NDArray[np.int64], drafts: int) -> Psi:
         import torch
 
         with torch.inference_mode():
             y = self._model(self.states(context)[None])
             best, q, rest = self._model.law(y, self._output, temperature=self._target.temperature, count=self._count)
-        (psi,) = craft_among(q.numpy(), self._tokens[best[0].numpy()], self.vocab_size, *self._craft, rest=rest.numpy())
+        (psi,) = craft_among(
+            q.numpy(), self._tokens[best[0].numpy()], self.vocab_size, *self._craft, rest=rest.numpy(), drafts=drafts
+        )
         return psi
 
     def states(self, context: npt.NDArray[np.int64]) -> Tensor:

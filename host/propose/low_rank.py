@@ -21,7 +21,7 @@ from .base import ProposerState, Stateless
 
 
 class LowRankProposer:
-    """psi of softmax(U[c] W + b) for the last token c; all V + 1 of them are crafted at once, and kept.
+    """psi of softmax(U[c] W + b) for the last token c; all V + 1 are crafted at once for a number of drafts, and kept.
 
     Parameters
     ----------
@@ -45,6 +45,7 @@ class LowRankProposer:
     """
 
     order = 1
+    horizon = None
 
     def __init__(
         self,
@@ -71,7 +72,8 @@ class LowRankProposer:
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
         self.laws: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
         """q behind every token and, in the last row, at the start: float64 of shape (V + 1, V), before psi."""
-        self._psis = craft_batch(self.laws, k, tau, eps)
+        self._craft = (k, tau, eps)
+        self._psis = {1: craft_batch(self.laws, *self._craft)}  # by number of drafts
 
     @classmethod
     def load(cls, folder: Path, *, k: int, tau: float = 1.0, eps: float | str = "auto") -> Self:
@@ -95,8 +97,10 @@ class LowRankProposer:
         """Nothing is remembered."""
         return Stateless()
 
-    def emit(self, state: ProposerState, contexts: Contexts) -> Sequence[Psi]:
+    def emit(self, state: ProposerState, contexts: Contexts, drafts: int = 1) -> Sequence[Psi]:
         """A psi for each context: the same object wherever the last token is the same."""
         contexts = check_contexts(contexts, self.vocab_size)
         last = contexts[:, -1] if contexts.shape[1] else np.full(len(contexts), self.vocab_size)
-        return [self._psis[c] for c in last.tolist()]
+        if drafts not in self._psis:
+            self._psis[drafts] = craft_batch(self.laws, *self._craft, drafts)
+        return [self._psis[drafts][c] for c in last.tolist()]

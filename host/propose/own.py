@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from host.psi.craft import check_craft, craft_psi
+from host.psi.batch import craft_batch
+from host.psi.craft import check_craft
 from host.psi.schema import Psi
 from host.targets.base import Contexts, Target
 
@@ -13,7 +14,7 @@ from .base import ProposerState, Stateless
 
 
 class OwnProposer:
-    """psi of the target's own distribution at each context, by `craft_psi`.
+    """psi of the target's own distribution at each context, by `craft_batch`.
 
     It saves no pass of the target. It is there to check the path through the TSU, and as a bound.
 
@@ -38,6 +39,7 @@ class OwnProposer:
         check_craft(vocab_size=target.vocab_size, k=k, tau=tau, eps=eps)
         self.vocab_size = target.vocab_size
         self.order = target.order
+        self.horizon = None
         self._target = target
         self._craft = (k, tau, eps)
 
@@ -45,6 +47,6 @@ class OwnProposer:
         """Nothing is remembered."""
         return Stateless()
 
-    def emit(self, state: ProposerState, contexts: Contexts) -> Sequence[Psi]:
+    def emit(self, state: ProposerState, contexts: Contexts, drafts: int = 1) -> Sequence[Psi]:
         """A psi for each context."""
-        return [craft_psi(p, *self._craft) for p in np.exp(self._target.logprobs(contexts))]
+        return craft_batch(np.exp(self._target.logprobs(contexts)), *self._craft, drafts)

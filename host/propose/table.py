@@ -50,23 +50,24 @@ class TableProposer:
         self._model = model
         self._craft = (k, tau, eps)
         self._room = check_int("cache", cache, 1, 1 << 30)
-        self._kept: OrderedDict[tuple[int, ...], Psi] = OrderedDict()
+        self.horizon = None
+        self._kept: OrderedDict[tuple[int, ...], Psi] = OrderedDict()  # by number of drafts and context
 
     def start(self, batch: int) -> ProposerState:
         """Nothing is remembered."""
         return Stateless()
 
-    def emit(self, state: ProposerState, contexts: Contexts) -> Sequence[Psi]:
+    def emit(self, state: ProposerState, contexts: Contexts, drafts: int = 1) -> Sequence[Psi]:
         """A psi for each context; the same object for contexts that end alike, while it is kept."""
         contexts = check_contexts(contexts, self.vocab_size)
         ends = contexts[:, max(0, contexts.shape[1] - self.order) :]
-        keys = [tuple(row) for row in ends.tolist()]
+        keys = [(drafts, *row) for row in ends.tolist()]
         missing = list(dict.fromkeys(key for key in keys if key not in self._kept))
         found = {key: self._kept[key] for key in keys if key in self._kept}
         if missing:
-            rows = np.array(missing, dtype=np.int64).reshape(len(missing), ends.shape[1])
+            rows = np.array(missing, dtype=np.int64)[:, 1:]
             for key, logs in zip(missing, self._model.logprobs(rows), strict=True):
-                found[key] = craft_psi(np.exp(logs), *self._craft)
+                found[key] = craft_psi(np.exp(logs), *self._craft, drafts)
         for key in dict.fromkeys(keys):
             self._kept[key] = found[key]
             self._kept.move_to_end(key)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from hw.spec.config import VOCAB_LIMIT
 from hw.spec.errors import SpecError, check_int
 
-from .craft import SUM_TOLERANCE, check_craft
+from .craft import DRAFTS_MAX, SUM_TOLERANCE, check_craft
 from .quantise import QuantisedRows, quantise_rows
 from .schema import Psi
 
@@ -17,8 +17,8 @@ CHUNK_ENTRIES = 1 << 16
 """Probabilities that are worked on at a time: an array of them, 512 KiB, stays in the cache."""
 
 
-def craft_batch(p: npt.ArrayLike, k: int, tau: float = 1.0, eps: float | str = "auto") -> list[Psi]:
-    """The psi of each row, equal to `[craft_psi(row, k, tau, eps) for row in p]`.
+def craft_batch(p: npt.ArrayLike, k: int, tau: float = 1.0, eps: float | str = "auto", drafts: int = 1) -> list[Psi]:
+    """The psi of each row, equal to `[craft_psi(row, k, tau, eps, drafts) for row in p]`.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def craft_batch(p: npt.ArrayLike, k: int, tau: float = 1.0, eps: float | str = "
         Probabilities, >= 0, each row's sum within 1e-6 of 1. B may be 0.
     k : int
         Most ids of a psi, in [1, min(V, 1024)].
-    tau, eps
+    tau, eps, drafts
         See `craft_psi`.
 
     Raises
@@ -34,7 +34,7 @@ def craft_batch(p: npt.ArrayLike, k: int, tau: float = 1.0, eps: float | str = "
     SpecError
         A parameter is outside its range.
     """
-    return [rows.psi(r) for _, rows in _quantised(p, k, tau, eps) for r in range(len(rows.counts))]
+    return [rows.psi(r) for _, rows in _quantised(p, k, tau, eps, drafts) for r in range(len(rows.counts))]
 
 
 def craft_among(
@@ -45,6 +45,7 @@ def craft_among(
     tau: float = 1.0,
     eps: float | str = "auto",
     rest: npt.NDArray[np.float64] | None = None,
+    drafts: int = 1,
 ) -> list[Psi]:
     """The psi of each row of p over some tokens of a larger vocabulary.
 
@@ -61,7 +62,7 @@ def craft_among(
         V.
     k : int
         Most ids of a psi, in [1, min(M, 1024)].
-    tau, eps
+    tau, eps, drafts
         See `craft_psi`.
     rest : float64 ndarray of shape (B,), or None
         Probability of all other tokens of the vocabulary together, >= 0; None: 0.
@@ -76,12 +77,13 @@ def craft_among(
     if tokens.shape != array.shape[1:] or tokens[0] < 0 or tokens[-1] >= vocab_size or (np.diff(tokens) <= 0).any():
         raise SpecError("tokens", tokens.shape, f"{array.shape[1]} increasing ids below {vocab_size}")
     k, tau, floor = check_craft(vocab_size=array.shape[1], k=k, tau=tau, eps=eps)
+    check_int("drafts", drafts, 1, DRAFTS_MAX)
     rest = np.zeros(len(array)) if rest is None else rest
     if rest.shape != array.shape[:1] or not (np.isfinite(rest) & (rest >= 0)).all():
         raise SpecError("rest", rest.tolist(), f"{len(array)} finite numbers >= 0")
     whole = _checked(np.column_stack([array, rest]), 0, "p")
     rows = quantise_rows(
-        whole[:, :-1], k=k, tau=tau, floor=floor, tokens=tokens, vocab_size=vocab_size, rest=whole[:, -1]
+        whole[:, :-1], k=k, tau=tau, floor=floor, tokens=tokens, vocab_size=vocab_size, rest=whole[:, -1], drafts=drafts
     )
     return [rows.psi(r) for r in range(len(array))]
 
@@ -141,15 +143,18 @@ def _laws(rows: QuantisedRows) -> npt.NDArray[np.float64]:
     return laws
 
 
-def _quantised(p: npt.ArrayLike, k: int, tau: float, eps: float | str) -> Iterator[tuple[slice, QuantisedRows]]:
+def _quantised(
+    p: npt.ArrayLike, k: int, tau: float, eps: float | str, drafts: int = 1
+) -> Iterator[tuple[slice, QuantisedRows]]:
     """Runs of rows and what they become, a bounded number of entries at a time."""
     array = _rows(p)
     vocab_size = array.shape[1]
     k, tau, floor = check_craft(vocab_size=vocab_size, k=k, tau=tau, eps=eps)
+    check_int("drafts", drafts, 1, DRAFTS_MAX)
     step = max(1, CHUNK_ENTRIES // vocab_size)
     for first in range(0, len(array), step):
         part = slice(first, min(first + step, len(array)))
-        yield part, quantise_rows(_checked(array[part], first, "p"), k=k, tau=tau, floor=floor)
+        yield part, quantise_rows(_checked(array[part], first, "p"), k=k, tau=tau, floor=floor, drafts=drafts)
 
 
 def _rows(p: npt.ArrayLike) -> npt.NDArray[np.generic]:

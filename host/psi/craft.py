@@ -13,7 +13,7 @@ from hw.spec.errors import SpecError, check_int
 from .quantise import MAX_SPAN_NATS, quantise_rows
 from .schema import Psi, round_binary32
 
-__all__ = ["MAX_SPAN_NATS", "SUM_TOLERANCE", "check_craft", "craft_psi"]
+__all__ = ["DRAFTS_MAX", "MAX_SPAN_NATS", "SUM_TOLERANCE", "check_craft", "craft_psi"]
 
 DRAFTS_MAX = 64
 """Most drafts of a position that a tail is made for."""

@@ -9,6 +9,8 @@ from host.models.llama import LlamaModel
 from hw.spec.errors import SpecError, check_int
 
 from .base import Contexts, LogProbs, check_contexts
+from .block import Rows
+from .drafted import BlockRows, DraftedNodes
 from .log_rows import LogRows, check_temperature
 
 CHUNK_TOKENS = 256
@@ -19,8 +21,8 @@ class LlamaTarget:
     """softmax(logits / T) of a Llama model; a context has at least one token and at most `model.positions`.
 
     Contexts of a batch are worked off one after the other. Each reuses the keys and values of the tokens that it has in
-    common with the one before, from the start on; so a text that grows costs a pass of one token a step, and one that
-    goes back to an earlier position costs nothing more. Probabilities are those of the pass that computed them: a pass
+    common with the one before, from the start on; so a text that grows costs a pass of one token a step, and drafts with
+    which it goes on (`logprobs_block`) cost nothing more. Probabilities are those of the pass that computed them: a pass
     over several tokens rounds differently from passes of one (about 1e-5 in a float32 logit).
 
     Parameters
@@ -55,21 +57,23 @@ class LlamaTarget:
         self._middle: dict[int, torch.Tensor] = {}  # like _hidden, by number of layers
         self._cached = np.empty(0, dtype=np.int64)  # tokens whose keys and values the cache holds
         self._rows = LogRows(self.temperature)  # by length of context: a beginning of `_cached`
+        self._drafts: DraftedNodes | None = None  # of the last block, in the slots behind `_cached`
 
     def logprobs(self, contexts: Contexts) -> LogProbs:
         """ln p of the next token, read-only float64 of shape (batch, vocab_size); see `Target.logprobs`."""
         contexts = self._checked(contexts, 0)
-        rows = [self._row(context, context) for context in contexts]
+        rows = [self._row(context) for context in contexts]
         return rows[0] if len(rows) == 1 else np.concatenate([np.empty((0, self.vocab_size)), *rows])
 
-    def logprobs_ahead(self, contexts: Contexts, drafts: npt.NDArray[np.int64]) -> LogProbs:
-        """See `AheadTarget`. Only the last context of a batch is remembered with its draft."""
-        contexts, drafts = self._checked(contexts, 1), check_contexts(np.asarray(drafts)[:, None], self.vocab_size)
-        if len(drafts) != len(contexts):
-            raise SpecError("drafts.shape", (len(drafts),), f"({len(contexts)},), one for each context")
-        together = np.concatenate([contexts, drafts], axis=1)
-        rows = [self._row(context, whole) for context, whole in zip(contexts, together, strict=True)]
-        return rows[0] if len(rows) == 1 else np.concatenate([np.empty((0, self.vocab_size)), *rows])
+    def logprobs_block(
+        self, context: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64], parents: npt.NDArray[np.intp]
+    ) -> Rows:
+        """See `BlockTarget`: one pass, but for the beginning of a long context that is not known."""
+        drafts = check_contexts(np.asarray(tokens)[None], self.vocab_size)[0]
+        context = self._checked(context[None], len(drafts))[0]
+        if parents.shape != drafts.shape or (parents < 0).any() or (parents > np.arange(len(parents))).any():
+            raise SpecError("parents", parents.tolist(), f"{len(drafts)} nodes, each below the draft's own number")
+        return self._block(context, drafts, parents)
 
     def hidden_states(self, context: npt.NDArray[np.int64]) -> torch.Tensor:
         """What the output weights are multiplied by, behind each token of a context; computed unless it is known.
@@ -114,7 +118,7 @@ class LlamaTarget:
         """
         check_int("layers", layers, 0, self.layers)
         self._middle[layers] = torch.zeros_like(self._hidden)
-        self._cached = np.empty(0, dtype=np.int64)
+        self._cached, self._drafts = np.empty(0, dtype=np.int64), None
         self._rows.forget(0)
 
     def early_state(self, context: npt.NDArray[np.int64], layers: int) -> torch.Tensor:
@@ -130,6 +134,7 @@ class LlamaTarget:
         """
         context = self._checked(context[None], 0)[0]
         last = len(context) - 1
+        self._adopt(context)
         if last:
             self.hidden_states(context[:-1])
         if len(self._cached) > last:  # what was there is overwritten
@@ -151,8 +156,9 @@ class LlamaTarget:
     def _known(self, context: npt.NDArray[np.int64]) -> None:
         """Compute the states behind a context unless they are known."""
         context = self._checked(context[None], 0)[0]
+        self._adopt(context)
         if common_prefix(self._cached, context) < len(context):
-            self._row(context, context)
+            self._row(context)
 
     def _checked(self, contexts: Contexts, more: int) -> Contexts:
         contexts = check_contexts(contexts, self.vocab_size)
@@ -161,32 +167,69 @@ class LlamaTarget:
             raise SpecError("length of contexts", contexts.shape[1], f"1 to {legal} tokens")
         return contexts
 
-    def _row(self, context: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> LogProbs:
-        """Row behind `context`, shape (1, V); unless it is known, the rows from there to the end of `whole` as well."""
+    def _row(self, context: npt.NDArray[np.int64]) -> LogProbs:
+        """Row behind a context, shape (1, V)."""
+        self._adopt(context)
         length = len(context)
-        shared = common_prefix(self._cached, whole)
-        if length <= shared and length in self._rows:
-            return self._rows[length]
-        start = min(shared, length - 1)
-        self._rows.forget(0)
-        self._cached = whole[:start].copy()  # should the pass fail, this is what is there
-        wanted = len(whole) - length + 1
-        tokens = torch.from_numpy(whole[start:].copy())
-        for first in range(0, len(tokens), CHUNK_TOKENS):
-            part = tokens[first : first + CHUNK_TOKENS]
-            missing = max(0, wanted - (len(tokens) - first - len(part)))
-            hidden, way = self._model.states(part[None], start + first, behind=tuple(self._middle))
-            logits = self._model.logits(hidden[:, len(part) - min(missing, len(part)) :])
-            self.passes += 1
-            end = start + first + len(part)
-            self._hidden[start + first : end] = hidden[0]
-            for middle, states in zip(self._middle.values(), way, strict=True):
-                middle[start + first : end] = states[0]
-            for place, row in enumerate(logits[0], end - logits.shape[1] + 1):
-                self._rows.put(place, row)
-        self.computed += len(tokens)
-        self._cached = whole.copy()
+        if length > common_prefix(self._cached, context) or length not in self._rows:
+            self._block(context, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.intp))
         return self._rows[length]
+
+    def _block(
+        self, context: npt.NDArray[np.int64], drafts: npt.NDArray[np.int64], parents: npt.NDArray[np.intp]
+    ) -> BlockRows:
+        """Rows behind a context and its drafts."""
+        self._adopt(context)
+        length, shared = len(context), common_prefix(self._cached, context)
+        known = self._rows.logits(length) if shared == length and length in self._rows else None
+        start = length if known is not None else min(shared, length - 1)
+        self._rows.forget(0)
+        self._cached = context[:start].copy()  # should the pass fail, this is what is there
+        rows = BlockRows(self.temperature)
+        while length - start > CHUNK_TOKENS:
+            self._pass(context[start : start + CHUNK_TOKENS], start, None)
+            start += CHUNK_TOKENS
+        new = np.concatenate([context[start:], drafts])
+        if len(new):
+            behind = length - start - 1  # place of the context's last token among the new ones
+            in_line = (parents == np.arange(len(parents))).all()
+            places = None if in_line else [*range(-1, behind), *(parents + behind).tolist()]
+            hidden = self._pass(new, start, places)
+            logits = self._model.logits(hidden[:, max(behind, 0) :])[0]
+            known = logits[0] if known is None else known
+            for node, row in enumerate(logits[len(logits) - len(drafts) :], 1):
+                rows.put(node, row)
+        if known is not None:
+            self._rows.put(length, known)
+            rows.behind(self._rows, length)
+        self._cached = context.copy()
+        self._drafts = DraftedNodes(start=length, tokens=drafts, parents=parents, rows=rows)
+        return rows
+
+    def _pass(self, tokens: npt.NDArray[np.int64], start: int, parents: list[int] | None) -> torch.Tensor:
+        """Hidden states (1, n, width) of new tokens, in the cache's slots from `start` on."""
+        hidden, way = self._model.states(
+            torch.from_numpy(tokens.copy())[None], start, behind=tuple(self._middle), parents=parents
+        )
+        self.passes += 1
+        self.computed += len(tokens)
+        for states, found in zip((self._hidden, *self._middle.values()), (hidden, *way), strict=True):
+            states[start : start + len(tokens)] = found[0]
+        return hidden
+
+    def _adopt(self, context: npt.NDArray[np.int64]) -> None:
+        """Drafts of the last block with which a context goes on become part of what is cached; the others go."""
+        drafted, self._drafts = self._drafts, None
+        if drafted is None or common_prefix(self._cached, context) < drafted.start:
+            return
+        nodes = drafted.follow(context[drafted.start :])
+        slots = [drafted.start + node - 1 for node in nodes]
+        self._model.keep(drafted.start, slots)
+        for states in (self._hidden, *self._middle.values()):
+            states[drafted.start : drafted.start + len(nodes)] = states[slots]
+        self._cached = context[: drafted.start + len(nodes)].copy()
+        for length, node in enumerate(nodes, drafted.start + 1):
+            self._rows.put(length, drafted.rows.logits(node))
 
 
 def common_prefix(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> int:

@@ -25,7 +25,7 @@ def log_rows(logits: torch.Tensor, temperature: float) -> LogProbs:
 
 
 class LogRows:
-    """Rows by length of context. A row is worked out when it is asked for: that of a refused draft never is.
+    """Rows by number, of a context or a node. A row is worked out when it is asked for: that of a refused draft never is.
 
     Parameters
     ----------
@@ -37,21 +37,25 @@ class LogRows:
         self._logits: dict[int, torch.Tensor] = {}
         self._rows: dict[int, LogProbs] = {}
 
-    def put(self, length: int, logits: torch.Tensor) -> None:
-        """Logits of shape (vocab_size,) behind a context of this length."""
-        self._logits[length] = logits
-        self._rows.pop(length, None)
+    def put(self, number: int, logits: torch.Tensor) -> None:
+        """Logits of shape (vocab_size,)."""
+        self._logits[number] = logits
+        self._rows.pop(number, None)
 
-    def __contains__(self, length: int) -> bool:
-        return length in self._logits
+    def logits(self, number: int) -> torch.Tensor:
+        """What was put."""
+        return self._logits[number]
 
-    def __getitem__(self, length: int) -> LogProbs:
+    def __contains__(self, number: int) -> bool:
+        return number in self._logits
+
+    def __getitem__(self, number: int) -> LogProbs:
         """ln p, read-only float64 of shape (1, vocab_size)."""
-        if length not in self._rows:
-            self._rows[length] = log_rows(self._logits[length][None], self._temperature)
-        return self._rows[length]
+        if number not in self._rows:
+            self._rows[number] = log_rows(self._logits[number][None], self._temperature)
+        return self._rows[number]
 
     def forget(self, longest: int) -> None:
-        """Drop the rows behind contexts longer than this."""
-        self._logits = {length: row for length, row in self._logits.items() if length <= longest}
-        self._rows = {length: row for length, row in self._rows.items() if length <= longest}
+        """Drop the rows of larger numbers than this."""
+        self._logits = {number: row for number, row in self._logits.items() if number <= longest}
+        self._rows = {number: row for number, row in self._rows.items() if number <= longest}

@@ -15,7 +15,7 @@ Uniform numbers of the vectorised form are j 2^-53 (NumPy's `Generator.random`),
 is realised as ceil(a 2^53) / 2^53: an excess below 2^-53 = 1.1e-16, and none where a = 0 or a = 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -140,6 +140,39 @@ def check_target(p: npt.NDArray[np.float64], vocab_size: int) -> npt.NDArray[np.
     return p
 
 
+Integers = Callable[[npt.NDArray[np.intp]], tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]]
+"""Weights and spreads of tokens."""
+
+
+def check_draws(draws: Draws, law: DraftLaw, integers: Integers | None = None) -> None:
+    """Raise `LawMismatchError` unless every integer that a TSU reported is the law's.
+
+    Parameters
+    ----------
+    draws : Draws
+    law : DraftLaw
+    integers : callable or None
+        Of the law's tokens, where they are known already.
+    """
+    if draws.total != law.total:
+        raise LawMismatchError(f"the TSU reported total = {draws.total}, the law of this psi has {law.total}")
+    if len(draws) == 0:
+        return
+    if int(draws.tokens.max()) >= law.vocab_size:
+        raise LawMismatchError(f"the TSU drew token {int(draws.tokens.max())}, vocab_size is {law.vocab_size}")
+    drafts = draws.tokens.astype(np.intp)
+    weights, spreads = integers(drafts) if integers is not None else (law.weight_of(drafts), law.spread_of(drafts))
+    for name, reported, expected in (("weight", draws.weights, weights), ("spread", draws.spreads, spreads)):
+        if not np.array_equal(reported, expected):
+            i = int(np.flatnonzero(reported != expected)[0])
+            raise LawMismatchError(
+                f"draw {i} (token {drafts[i]}): the TSU reported {name} = {reported[i]}, "
+                f"the law of this psi has {expected[i]}"
+            )
+    if not weights.all():
+        raise LawMismatchError(f"the TSU drew token {drafts[~weights.astype(bool)][0]} of weight 0")
+
+
 class SingleVerifier:
     """Verifies batches of drafts from one law against one target.
 
@@ -248,20 +281,4 @@ class SingleVerifier:
 
     def check(self, draws: Draws) -> None:
         """Raise `LawMismatchError` unless every reported integer is the law's."""
-        if draws.total != self.law.total:
-            raise LawMismatchError(f"the TSU reported total = {draws.total}, the law of this psi has {self.law.total}")
-        if len(draws) == 0:
-            return
-        if int(draws.tokens.max()) >= self.law.vocab_size:
-            raise LawMismatchError(f"the TSU drew token {int(draws.tokens.max())}, vocab_size is {self.law.vocab_size}")
-        drafts = draws.tokens.astype(np.intp)
-        weights, spreads = self._integers_of(drafts)
-        for name, reported, expected in (("weight", draws.weights, weights), ("spread", draws.spreads, spreads)):
-            if not np.array_equal(reported, expected):
-                i = int(np.flatnonzero(reported != expected)[0])
-                raise LawMismatchError(
-                    f"draw {i} (token {drafts[i]}): the TSU reported {name} = {reported[i]}, "
-                    f"the law of this psi has {expected[i]}"
-                )
-        if not weights.all():
-            raise LawMismatchError(f"the TSU drew token {drafts[~weights.astype(bool)][0]} of weight 0")
+        check_draws(draws, self.law, self._integers_of)

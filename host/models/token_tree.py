@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the tokens of one pass stand: one behind the other, or as a tree in which each sees its ancestors only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Positions and sight of n new tokens behind `start` others, which all of them see.
+
+    Parameters
+    ----------
+    positions : int64 Tensor of shape (n,), or None
+        Position of each; None: start, start + 1, ...
+    mask : Tensor of shape (n, start + n), or None
+        0 where a token looks, -inf elsewhere; None: n = 1.
+    """
+
+    positions: Tensor | None
+    mask: Tensor | None
+
+
+def in_line(count: int, start: int, dtype: torch.dtype) -> Standing:
+    """Tokens that stand one behind the other."""
+    if count == 1:
+        return Standing(None, None)
+    mask = torch.full((count, start + count), float("-inf"), dtype=dtype)
+    return Standing(None, mask.triu_(start + 1))
+
+
+def as_tree(parents: Sequence[int], start: int, dtype: torch.dtype) -> Standing:
+    """Tokens of a tree.
+
+    Parameters
+    ----------
+    parents : sequence of n ints
+        Place of the token that each is behind, below its own; -1: the last of the `start` tokens.
+    start : int
+    dtype : torch.dtype
+        Of the mask.
+    """
+    count = len(parents)
+    sees, depths = torch.eye(count, dtype=torch.bool), []
+    for place, parent in enumerate(parents):
+        depths.append(0 if parent < 0 else depths[parent] + 1)
+        if parent >= 0:
+            sees[place] |= sees[parent]
+    mask = torch.zeros(count, start + count, dtype=dtype)
+    mask[:, start:].masked_fill_(~sees, float("-inf"))
+    return Standing(start + torch.tensor(depths), mask)
