@@ -110,11 +110,28 @@ class DraftLaw:
         """q of every token, each entry within 2 units of the last place of the fraction; read-only float64 (V,)."""
         return self._probabilities
 
+    @property
+    def _tail_probability(self) -> float:
+        """q of one tail token."""
+        return self.tail_weight / (self.total * max(1, self.spread))
+
     @cached_property
     def _probabilities(self) -> npt.NDArray[np.float64]:
-        q = np.full(self.vocab_size, self.tail_weight / (self.total * max(1, self.spread)))
+        q = np.full(self.vocab_size, self._tail_probability)
         q[self.ids] = self.weights.astype(np.float64) / float(self.total)
         q.flags.writeable = False
+        return q
+
+    def probability_of(self, tokens: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """q of some tokens, float64 with the bits of `probabilities`, without a pass over the V tokens.
+
+        Parameters
+        ----------
+        tokens : integer array of any shape, every entry in [0, V)
+        """
+        index, is_head = self._bucket(tokens)
+        head = self.weights[index].astype(np.float64) / float(self.total)
+        q: npt.NDArray[np.float64] = np.where(is_head, head, self._tail_probability)
         return q
 
     def weight_of(self, tokens: npt.ArrayLike) -> npt.NDArray[np.uint64]:
