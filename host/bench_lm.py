@@ -2,7 +2,8 @@
 """Speculative decoding against plain sampling, in wall-clock time: python -m host.bench_lm --help.
 
 Both write texts behind the same prompt with the same forward pass, in turn, and turn the tokens into text. A round's
-ratio is the time of the plain text over that of the speculative one; the prompt's own pass is in neither.
+ratio is the time of the plain text over that of the speculative one; neither has in it the prompt's own pass, or the
+statistics of what was drafted.
 """
 
 import sys
@@ -77,6 +78,10 @@ class Comparison:
             "speed_up_min": min(ratios),
             "speed_up_max": max(ratios),
             "accept_rate": tally.accepted / tally.steps,
+            "overlap": tally.overlap / tally.steps,
+            "optimum": tally.optimum / tally.steps,
+            "mean_acceptance_length": tally.counts.values()["mean_acceptance_length"],
+            "nodes_mean": tally.counts.num_draft_tokens / tally.steps,
             "tokens_per_pass": ratio(tally.tokens, self.passes),  # none where the target counts no passes
             **{f"{part}_ms": 1e3 * tally.seconds[part] / tally.steps for part in PARTS},
             "sound": tally.assessment.finish(tally.steps).sound,
@@ -114,14 +119,17 @@ def compare(*, experiment: LmExperiment, tsu: Tsu, options: LmOptions, rounds: i
         warm()
         passes = getattr(model.target, "passes", 0)
         begin, stream = time.perf_counter(), TextStream(model.tokenizer.decode, prompt.tolist())
+        counting = found.tally.counting_s
         loop = OneTextLoop(
             tsu=tsu, target=model.target, proposer=experiment.proposer, begin=prompt, mode=options.weights, rng=rng,
-            end=len(prompt) + tokens,
+            drafting=experiment.drafting, method=options.drafting.verify, seed=options.seed, end=len(prompt) + tokens,
+            positions=model.positions,
         )  # fmt: skip
         decode(
             loop=loop, tally=found.tally, tokens=found.tally.tokens + tokens, end_ids=frozenset(), stream=stream
         )  # fmt: skip
-        found.speculative_s.append(time.perf_counter() - begin)
+        counting = found.tally.counting_s - counting
+        found.speculative_s.append(time.perf_counter() - begin - counting)
         found.passes += getattr(model.target, "passes", 0) - passes
 
     for number_of in range(rounds):
@@ -147,6 +155,10 @@ def command(
     k: shared.TopK = "64",
     tau: shared.Tau = "1.0",
     eps: shared.Eps = "auto",
+    length: shared.Length = None,
+    drafts: shared.Drafts = None,
+    tree_nodes: shared.TreeNodes = None,
+    verify: shared.Verify = None,
     seed: Annotated[str, typer.Option(metavar=INT, help="seed of noise and decisions")] = "0",
     threads: Annotated[str | None, typer.Option(metavar=INT, help="threads of torch")] = None,
 ) -> int:
@@ -170,6 +182,7 @@ def command(
         proposer=proposer,
         corpus=corpus,
         threads=optional_integer("threads", threads),
+        drafting=shared.draft_options(length, drafts, tree_nodes, verify),
     )
     experiment = prepare(options)
     found = Comparison()

@@ -22,7 +22,7 @@ from host.text.stream import TextStream
 from hw.spec.config import TsuConfig
 from hw.spec.errors import check_int
 
-CHANGING = ("position", "psi_bytes", "ce_gap_nats", "tau", "tail")
+CHANGING = ("position", "L", "n_drafts", "psi_bytes", "ce_gap_nats", "tau", "tail")
 """Fields of a row of steps.jsonl that differ from position to position."""
 
 Listener = Callable[[str, int, float, float], None]
@@ -83,8 +83,12 @@ def run(options: LmOptions, *, listener: Listener | None = None) -> LmResult:
             begin=prompt,
             mode=options.weights,
             rng=verifier_rng(options.seed),
+            drafting=experiment.drafting,
+            method=options.drafting.verify,
+            seed=options.seed,
             end=len(prompt) + options.steps,
             end_ids=end_ids,
+            positions=model.positions,
         )
         folder = None if options.telemetry == "off" else open_run_folder(options.out)
         facts = run_facts(options, tsu.config, tsu, folder) | {
@@ -95,6 +99,7 @@ def run(options: LmOptions, *, listener: Listener | None = None) -> LmResult:
             "temperature": options.temperature,
             "proposer": options.proposer,
             "prompt_tokens": len(prompt),
+            **options.drafting.facts(),
         }
         if folder is not None:
             write_json(folder.path / "config.json", _config(options, experiment, tsu.config, facts))
@@ -164,16 +169,19 @@ def decode(
 
 
 def _write_row(rows: StepWriter, step: TextStep) -> None:
+    shape, root = step.tree.shape, step.tree.places[0]
     rows.append(
-        accepted=step.verified.accepted,
+        accepted=np.array([step.accepted]),
         tsu_s=step.tsu_s,
         verifier_s=step.verifier_s,
         texts=np.zeros(1, dtype=np.intp),
         position=step.position,
-        psi_bytes=psi_bytes(step.psi),
-        ce_gap_nats=ce_gap_nats(step.p, step.law.probabilities()),
-        tau=float(step.psi.tau),
-        tail=float(step.psi.tail),
+        L=shape.depth,
+        n_drafts=max(shape.children),
+        psi_bytes=sum(psi_bytes(place.psi) for place in step.tree.places.values()),
+        ce_gap_nats=ce_gap_nats(step.judged[0].p, root.law.probabilities()),
+        tau=float(root.psi.tau),
+        tail=float(root.psi.tail),
     )
     rows.flush()
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What decoding with a language model is asked for, checked; model, proposer and prompt that follow from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from host.draft.plan import Drafting, DraftOptions
 from host.propose.base import Proposer
 from host.propose.registry import NGRAM_DEFAULT, Request, check_proposer, make_proposer
 from host.runs.options import RunOptions
@@ -47,6 +48,8 @@ class LmOptions(RunOptions):
         Whether to go on behind a token that ends a text.
     threads : int or None
         Threads of torch; None leaves them as they are.
+    drafting : DraftOptions
+        Drafts of a step, and how they are verified.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class LmOptions(RunOptions):
     ngram: int = NGRAM_DEFAULT
     ignore_end: bool = False
     threads: int | None = None
+    drafting: DraftOptions = field(default_factory=DraftOptions)
 
     def __post_init__(self) -> None:
         check_int("tokens", self.steps, 1, TOKENS_LIMIT)
@@ -87,6 +91,7 @@ class LmExperiment:
     ----------
     model : LanguageModel
     proposer : Proposer
+    drafting : Drafting
     prompt : int64 ndarray of shape (length,)
         Its tokens.
     facts : dict
@@ -95,6 +100,7 @@ class LmExperiment:
 
     model: LanguageModel
     proposer: Proposer
+    drafting: Drafting
     prompt: npt.NDArray[np.int64]
     facts: dict[str, Any]
 
@@ -115,7 +121,10 @@ def prepare(options: LmOptions) -> LmExperiment:
 
         torch.set_num_threads(options.threads)
     model = load_model(
-        found, positions=len(prompt) + options.steps, temperature=options.temperature, dtype=options.dtype
+        found,
+        positions=len(prompt) + options.steps + options.drafting.nodes,
+        temperature=options.temperature,
+        dtype=options.dtype,
     )
     if len(prompt) + options.steps > model.positions:
         legal = f"at most {model.positions - len(prompt)}: the prompt has {len(prompt)} of {model.positions} positions"
@@ -125,4 +134,11 @@ def prepare(options: LmOptions) -> LmExperiment:
         model=model, k=options.k, tau=options.tau, eps=options.eps, corpus=options.corpus, ngram=options.ngram
     )
     proposer, facts = make_proposer(options.proposer, request)
-    return LmExperiment(model=model, proposer=proposer, prompt=prompt, facts={"target": model.facts, "proposer": facts})
+    drafting = options.drafting.drafting(proposer.horizon)
+    return LmExperiment(
+        model=model,
+        proposer=proposer,
+        drafting=drafting,
+        prompt=prompt,
+        facts={"target": model.facts, "proposer": facts},
+    )

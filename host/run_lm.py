@@ -27,6 +27,9 @@ Examples
   python -m host.run_lm --prompt "The tide was out, and" --tokens 60 --backend rtl
   python -m host.run_lm --target folder --temperature 0.7 --K 32 --seed 5
   python -m host.run_lm --target runs/target --proposer runs/gru --K 32 --backend rtl
+  python -m host.run_lm --target runs/target --proposer runs/gru --L 4 --verify block
+  python -m host.run_lm --proposer runs/head --drafts 8 --dtype bfloat16
+  python -m host.run_lm --target runs/target --proposer runs/gru --L 4 --tree-nodes 16
   python -m host.run_lm --proposer ngram --corpus book.txt --tokens 200 --telemetry step
 
 {shared.EXIT_STATUS}"""
@@ -66,6 +69,10 @@ def command(
     k: shared.TopK = "64",
     tau: shared.Tau = "1.0",
     eps: shared.Eps = "auto",
+    length: shared.Length = None,
+    drafts: shared.Drafts = None,
+    tree_nodes: shared.TreeNodes = None,
+    verify: shared.Verify = None,
     seed: Annotated[str, typer.Option(metavar=INT, help="seed of noise and verifier, 0 to 2^64 - 1")] = "0",
     threads: Annotated[
         str | None, typer.Option(metavar=INT, help="threads of torch; one may be fastest on a busy machine")
@@ -98,6 +105,7 @@ def command(
         ngram=integer("ngram", ngram),
         ignore_end=ignore_end,
         threads=optional_integer("threads", threads),
+        drafting=shared.draft_options(length, drafts, tree_nodes, verify),
     )
     with LiveText() as live:
         begun = False

@@ -4,12 +4,14 @@
 At each position some event has a probability that is known before the draw, so that the number of events is a sum of
 Bernoullis whose means are known. Four events are counted:
 
-emitted   the emitted token is one of A = {x: p(x) > q(x)}; probability p(A)
-drafts    the draft is one of A; probability q(A)
-accepted  the draft is accepted; probability sum min(p, q)
-bonus     the bonus token is one of B = {x: p(x) > sum p^2}, the more probable ones; probability p(B)
+emitted   the first token of a step is one of A = {x: p(x) > q(x)}; probability p(A)
+drafts    a draft of its position is one of A; probability q(A), each of them
+accepted  a draft is accepted; probability sum min(p, q) of one draft, that of the rule of several (`SiblingVerifier`)
+further   a token behind the first is one of B = {x: p(x) > sum p^2}, the more probable ones; probability p(B)
 
-A text that follows q in place of p misses the first by TV(p, q) at each position, more than by any other event. The
+A text that follows q in place of p misses the first by TV(p, q) at each step, more than by any other event. Where a
+chain is verified as a block, how far it goes and what is drawn depend on each other: that a draft is accepted is then
+not tested, and the last event is counted for every token of the text, whose law given the text before is p. The
 p-value is Freedman's bound (Annals of Probability 3 (1975), theorem 1.6) for martingale differences of at most 1,
 
     P(|sum - mean| >= d) <= 2 exp(-d^2 / (2 (v + d / 3))),
@@ -26,7 +28,7 @@ import numpy as np
 from host.decode.one_text import TextStep
 from host.soundness import FAMILY_ALPHA, POWER, Soundness, TestResult
 
-NAMES = ("emitted", "drafts", "accepted", "bonus")
+NAMES = ("emitted", "drafts", "accepted", "further")
 """The tests."""
 
 TEXT_ALPHA = FAMILY_ALPHA / len(NAMES)
@@ -60,19 +62,22 @@ class TextAssessment:
     def __init__(self) -> None:
         self._events = {name: _Events() for name in NAMES}
 
-    def add(self, step: TextStep) -> float:
-        """Count one step; returns its overlap, sum min(p, q)."""
-        q = step.law.probabilities()
-        above = step.p > q
-        overlap = float(np.minimum(step.p, q).sum())
-        p_above, q_above = float(step.p[above].sum()), float(q[above].sum())
-        self._events["emitted"].add(bool(above[step.tokens[0]]), p_above)
-        self._events["drafts"].add(bool(above[int(step.draws.tokens[0])]), q_above)
-        self._events["accepted"].add(step.verified.accepted_count == 1, overlap)
-        if step.bonus_p is not None:
-            common = step.bonus_p > np.square(step.bonus_p).sum()  # a BLAS product would leave threads that spin
-            self._events["bonus"].add(bool(common[step.tokens[1]]), float(step.bonus_p[common].sum()))
-        return min(overlap, 1.0)
+    def add(self, step: TextStep) -> None:
+        """Count one step."""
+        first = step.judged[0]
+        root = step.tree.places[0]
+        q = root.law.probabilities()
+        above = first.p > q
+        p_above, q_above = float(first.p[above].sum()), float(q[above].sum())
+        self._events["emitted"].add(bool(above[first.token]), p_above)
+        for draft in root.drafts:
+            self._events["drafts"].add(bool(above[draft]), q_above)
+        for judged in step.judged:
+            if judged.verifier is not None:
+                self._events["accepted"].add(judged.accepted, judged.verifier.acceptance)
+        for judged in step.judged[0 if first.verifier is None else 1 :]:
+            common = judged.p > np.square(judged.p).sum()  # a BLAS product would leave threads that spin
+            self._events["further"].add(bool(common[judged.token]), float(judged.p[common].sum()))
 
     def finish(self, steps: int) -> Soundness:
         """The tests, and the mean difference per step at which the `emitted` one fails with `POWER`.

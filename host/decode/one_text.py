@@ -9,18 +9,20 @@ the drafts take no part in p.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from host.draft.plan import Drafting, FixedDrafting
 from host.draft.shape import TreeShape
 from host.draft.tree import DraftTree, draft_tree
 from host.propose.base import Proposer
 from host.targets.base import Target
 from host.targets.block import Rows, block_rows
 from host.tsu.base import Tsu
-from host.verify.walk import Judged, check_walk_method, default_method, walk
+from host.verify.walk import Judged, default_method, walk
 from hw.spec.errors import SpecError
 
 from .texts import Texts, started
@@ -62,7 +64,7 @@ class TextStep:
         return sum(judged.accepted for judged in self.judged)
 
 
-ONE_DRAFT = TreeShape.chain(1)
+ONE_DRAFT = FixedDrafting(TreeShape.chain(1))
 """A draft, and no other."""
 
 
@@ -82,8 +84,8 @@ class OneTextLoop:
         Weight mode of the TSU: "table" or "exp2".
     rng : Generator
         Of the verifier's decisions; independent of the TSU's noise.
-    shape : TreeShape
-        Drafts of a step.
+    drafting : Drafting
+        How many drafts there are, and where.
     method : str or None
         How they are verified, one of `host.verify.walk.METHODS`; None: what suits the shape.
     seed : int
@@ -98,7 +100,7 @@ class OneTextLoop:
     Raises
     ------
     SpecError
-        Vocabularies differ, a token is outside of them, or the method does not suit the shape.
+        Vocabularies differ, or a token is outside of them.
     """
 
     def __init__(
@@ -110,18 +112,18 @@ class OneTextLoop:
         begin: npt.NDArray[np.int64],
         mode: str,
         rng: np.random.Generator,
-        shape: TreeShape = ONE_DRAFT,
+        drafting: Drafting = ONE_DRAFT,
         method: str | None = None,
         seed: int = 0,
         end: int | None = None,
         end_ids: frozenset[int] = frozenset(),
         positions: int | None = None,
     ) -> None:
-        check_pair(target, proposer, shape)
-        self._method = check_walk_method(method or default_method(chain=shape.is_chain), chain=shape.is_chain)
+        check_pair(target, proposer)
+        self._drafting, self._method = drafting, method
         self._tsu, self._target, self._proposer = tsu, target, proposer
         self._mode, self._rng, self._seed, self._end_ids = mode, rng, seed, end_ids
-        self._shape, self._end, self._positions = shape, end, positions
+        self._end, self._positions = end, positions
         self._texts = Texts(begin=begin[None], vocab_size=target.vocab_size, order=None)
         self._state = started(proposer, begin[None])
 
@@ -149,7 +151,13 @@ class OneTextLoop:
         rows = _Timed(block_rows(self._target, context, tree.tokens[:known], tree.parents[:known]))
         target_s = clock.lap()
         judged = walk(
-            tree, rows.row, method=self._method, rng=self._rng, seed=self._seed, position=position, bonus=ahead
+            tree,
+            rows.row,
+            method=self._method or default_method(chain=shape.is_chain),
+            rng=self._rng,
+            seed=self._seed,
+            position=position,
+            bonus=ahead,
         )
         ends = [place for place, found in enumerate(judged, 1) if found.token in self._end_ids]
         judged = judged[: min([len(judged), *ends])]
@@ -157,6 +165,7 @@ class OneTextLoop:
         verifier_s = clock.lap() - rows.seconds - law_s
         for found in judged:
             self._append(found.token)
+        self._observe(judged)
         return TextStep(
             position=position, judged=tuple(judged), tree=tree, proposer_s=tree.proposer_s + clock.lap(),
             target_s=target_s + rows.seconds, law_s=law_s, tsu_s=tree.tsu_s, verifier_s=verifier_s,
@@ -164,9 +173,15 @@ class OneTextLoop:
 
     def _shape_at(self, position: int) -> tuple[TreeShape, bool]:
         """Drafts for which there is room, and whether their rows are wanted; at least one is drawn."""
-        depth = self._shape.depth if self._end is None else min(self._shape.depth, self._end - position - 1)
-        size = self._shape.size if self._positions is None else min(self._shape.size, self._positions - position)
-        return self._shape.cut(depth=max(1, depth), size=max(1, size)), depth > 0 and size > 0
+        shape = self._drafting.shape
+        depth = shape.depth if self._end is None else min(shape.depth, self._end - position - 1)
+        nodes = shape.nodes if self._positions is None else min(shape.nodes, self._positions - position)
+        return shape.cut(depth=max(1, depth), nodes=max(1, nodes)), depth > 0 and nodes > 0
+
+    def _observe(self, judged: Sequence[Judged]) -> None:
+        for depth, found in enumerate(judged):
+            if found.place is not None:
+                self._drafting.observe(found.p, found.place.law.probabilities(), depth)
 
     def _append(self, token: int) -> None:
         tokens = np.array([token], dtype=np.int64)
@@ -174,12 +189,10 @@ class OneTextLoop:
         self._state.advance(tokens)
 
 
-def check_pair(target: Target, proposer: Proposer, shape: TreeShape) -> None:
-    """Raise `SpecError` unless the proposer has the target's vocabulary, and drafts as far as the shape asks."""
+def check_pair(target: Target, proposer: Proposer) -> None:
+    """Raise `SpecError` unless the proposer has the target's vocabulary."""
     if proposer.vocab_size != target.vocab_size:
         raise SpecError("vocab_size of the proposer", proposer.vocab_size, f"{target.vocab_size}, the target's")
-    if proposer.horizon is not None and shape.depth > proposer.horizon:
-        raise SpecError("L", shape.depth, f"at most {proposer.horizon}, as far as the proposer drafts")
 
 
 class _Clock:

@@ -1,103 +1,158 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many drafts go where: a tree of drafts behind one context, before any of them is drawn.
+"""The shape of a token tree: how many drafts each node has, fixed before any of them is drawn."""
 
-Node 0 is the context; the other nodes are drafts, numbered level by level, the children of a node next to each other.
-A chain of L drafts has one child at each node but the last, n drafts of one position are n children of the context.
-"""
-
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-
-import numpy as np
-import numpy.typing as npt
 
 from hw.spec.errors import SpecError, check_int
 
 LENGTH_MAX = 8
-"""Longest chain of drafts, L."""
+"""Longest chain of drafts of a run, L."""
 
-DRAFTS_MAX = 16
+CHILDREN_MAX = 16
 """Most drafts of one position, n."""
 
 NODES_MAX = 256
 """Most drafts of a tree."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TreeShape:
-    """Number of drafts behind each node.
+    """A token tree, its nodes in breadth-first order.
+
+    Node 0 is the root, the text so far: no draft, and not counted in a budget. The children of a node are consecutive,
+    and stand in the order of the children's parents. `children = (1,) * L + (0,)` is a chain of L drafts.
 
     Parameters
     ----------
-    children : tuple of int
-        Of node 0, 1, 2, ...: each in [0, `DRAFTS_MAX`]. A draft without an entry has no children.
+    children : tuple of ints
+        Drafts below each node, 0 to 16; 0 of a leaf.
 
     Raises
     ------
     SpecError
-        A number is outside its range, a node is missing, or the tree is deeper or larger than the limits.
+        The counts are those of no tree: a node that no count announced, a count of drafts that do not follow, or more
+        than 256 drafts.
     """
 
     children: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.children, tuple) or not self.children:
+            raise SpecError("children", self.children, "a tuple of at least one count")
+        check_int("nodes", self.nodes, 0, NODES_MAX)
+        announced = 1
         for node, count in enumerate(self.children):
-            check_int(f"children[{node}]", count, 0, DRAFTS_MAX)
-        size = sum(self.children)
-        check_int("nodes of the tree", size, 1, NODES_MAX)
-        if len(self.children) > size + 1:
-            raise SpecError("children", self.children, f"entries of at most {size + 1} nodes")
-        object.__setattr__(self, "children", (*self.children, *(0,) * (size + 1 - len(self.children))))
-        if any(parent >= node for node, parent in enumerate(self.parents.tolist(), 1)):
-            raise SpecError("children", self.children, "nodes whose parents come before them")
-        check_int("depth of the tree", self.depth, 1, NODES_MAX)
+            if node >= announced:
+                raise SpecError(
+                    f"children[{node}]", count, f"none: the counts before it announce {announced - 1} drafts"
+                )
+            announced += check_int(f"children[{node}]", count, 0, CHILDREN_MAX)
+        if announced != len(self.children):
+            raise SpecError("len(children)", len(self.children), f"{announced}: the root and the drafts announced")
 
     @classmethod
     def chain(cls, length: int) -> "TreeShape":
-        """L drafts, one behind the other."""
-        return cls((1,) * check_int("L", length, 1, LENGTH_MAX))
+        """The chain of `length` drafts."""
+        return cls(children=(1,) * check_int("length", length, 0, NODES_MAX) + (0,))
 
     @classmethod
     def siblings(cls, drafts: int) -> "TreeShape":
-        """n drafts of one position."""
-        return cls((check_int("drafts", drafts, 1, DRAFTS_MAX),))
+        """`drafts` drafts of one position."""
+        return cls(children=(check_int("drafts", drafts, 0, CHILDREN_MAX),) + (0,) * drafts)
 
     @property
-    def size(self) -> int:
-        """Drafts."""
+    def nodes(self) -> int:
+        """Drafts: nodes without the root."""
         return len(self.children) - 1
 
     @cached_property
-    def parents(self) -> npt.NDArray[np.intp]:
-        """Node that each draft is behind, shape (size,): entry i - 1 is that of node i."""
-        return np.repeat(np.arange(len(self.children)), self.children)
+    def first_child(self) -> tuple[int, ...]:
+        """Number of each node's first child, and of the next node where it has none."""
+        starts = [1]
+        for count in self.children[:-1]:
+            starts.append(starts[-1] + count)
+        return tuple(starts)
 
     @cached_property
-    def depths(self) -> npt.NDArray[np.intp]:
-        """Distance of each node from the context, shape (size + 1,); 0 for node 0."""
-        depths = np.zeros(self.size + 1, dtype=np.intp)
-        for node, parent in enumerate(self.parents.tolist(), 1):
-            depths[node] = depths[parent] + 1
-        return depths
+    def parents(self) -> tuple[int, ...]:
+        """Parent of each node; -1 of the root."""
+        return (-1, *(node for node, count in enumerate(self.children) for _ in range(count)))
+
+    @cached_property
+    def depths(self) -> tuple[int, ...]:
+        """Depth of each node; 0 of the root."""
+        depths = [0]
+        for parent in self.parents[1:]:
+            depths.append(depths[parent] + 1)
+        return tuple(depths)
 
     @property
     def depth(self) -> int:
-        """Longest chain of drafts."""
-        return int(self.depths.max())
+        """Most drafts that can be accepted."""
+        return self.depths[-1]
 
     @property
     def is_chain(self) -> bool:
         """Whether no node has two children."""
-        return max(self.children) == 1
+        return max(self.children) <= 1
 
-    def first_child(self, node: int) -> int:
-        """Number of the first child of a node; the others follow it."""
-        return 1 + sum(self.children[:node])
+    @property
+    def inner_per_level(self) -> tuple[int, ...]:
+        """Nodes with children at depth 0, 1, ..., depth - 1: so many psi are made before the drafts of the next."""
+        inner = [0] * self.depth
+        for depth, count in zip(self.depths, self.children, strict=True):
+            if count:
+                inner[depth] += 1
+        return tuple(inner)
 
-    def cut(self, *, depth: int, size: int) -> "TreeShape":
-        """The part of at most so many levels and drafts, at least 1 of each: the first drafts level by level."""
-        kept = min(size, int(np.count_nonzero(self.depths[1:] <= depth)))
-        if kept == self.size:
+    @property
+    def drafts_per_level(self) -> tuple[int, ...]:
+        """Drafts at depth 1, 2, ..., depth."""
+        drafts = [0] * self.depth
+        for depth in self.depths[1:]:
+            drafts[depth - 1] += 1
+        return tuple(drafts)
+
+    def child(self, node: int, place: int) -> int:
+        """Number of the child at `place`, counted from 0.
+
+        Raises
+        ------
+        SpecError
+            There is no such node or child.
+        """
+        count = self.children[check_int("node", node, 0, self.nodes)]
+        if not count:
+            raise SpecError("node", node, "a node with children")
+        return self.first_child[node] + check_int("place", place, 0, count - 1)
+
+    def cut(self, *, depth: int, nodes: int) -> "TreeShape":
+        """The part of at most so many levels and drafts: the first ones, level by level."""
+        kept = min(nodes, sum(1 for at in self.depths[1:] if at <= depth))
+        if kept == self.nodes:
             return self
-        children = np.bincount(self.parents[:kept], minlength=1)
-        return TreeShape(tuple(children.tolist()))
+        children = [0] * (kept + 1)
+        for parent in self.parents[1 : kept + 1]:
+            children[parent] += 1
+        return TreeShape(children=tuple(children))
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        """(parent, place among its siblings, depth) of the drafts, nodes 1, 2, ..."""
+        for node in range(1, self.nodes + 1):
+            parent = self.parents[node]
+            yield parent, node - self.first_child[parent], self.depths[node]
+
+
+def breadth_first(trees: Sequence["Nested"]) -> TreeShape:
+    """The shape of a root with these subtrees, each a nested sequence of its own subtrees; () is a leaf."""
+    counts, level = [], [trees]
+    while level:
+        counts += [len(node) for node in level]
+        level = [subtree for node in level for subtree in node]
+    return TreeShape(children=tuple(counts))
+
+
+Nested = Sequence["Nested"]
+"""Subtrees of a node, each given by its own."""

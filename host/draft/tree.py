@@ -198,7 +198,7 @@ class _Growth:
                 if token not in known:
                     self._tokens.append(token)
                     self._parents.append(node)
-                    self._planned.append(self._shape.first_child(planned) + place)
+                    self._planned.append(self._shape.child(planned, place))
                     known[token] = len(self._tokens)
             self._places[node] = Place(
                 node=node, psi=psi, draws=draws, children=tuple(known[token] for token in draws.tokens.tolist()),

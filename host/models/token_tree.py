@@ -44,7 +44,8 @@ def as_tree(parents: Sequence[int], start: int, dtype: torch.dtype) -> Standing:
         Of the mask.
     """
     count = len(parents)
-    sees, depths = torch.eye(count, dtype=torch.bool), []
+    sees = torch.eye(count, dtype=torch.bool)
+    depths: list[int] = []
     for place, parent in enumerate(parents):
         depths.append(0 if parent < 0 else depths[parent] + 1)
         if parent >= 0:

@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from host.draft.plan import TREE_LENGTH, DraftOptions
+from host.draft.shape import CHILDREN_MAX, LENGTH_MAX
 from host.soundness import FAMILY_ALPHA
 from host.targets.categorical import TargetError
 from host.telemetry.files import OutputError
@@ -21,6 +23,7 @@ from host.tsu.base import NoiseAlarm, TsuError
 from host.tsu.registry import BACKENDS
 from host.tsu.serial.address import BAUD_DEFAULT
 from host.verify.single import LawMismatchError
+from host.verify.walk import METHODS
 from hw.spec.config import TsuConfig
 from hw.spec.errors import SpecError
 from hw.spec.noise import GENERATORS
@@ -68,6 +71,29 @@ Weights = Annotated[str, typer.Option(help="weights from a table or from the on-
 TopK = Annotated[str, typer.Option("--K", metavar=INT, help="top-K ids in psi, up to min(V, 1024)")]
 Tau = Annotated[str, typer.Option(metavar=NUMBER, help="temperature of the law, above 0")]
 Eps = Annotated[str, typer.Option(help="floor of a tail token: auto (leftover mass), or a number >= 0")]
+Length = Annotated[
+    str | None,
+    typer.Option(
+        "--L", metavar=INT, help=f"drafts one behind the other, up to {LENGTH_MAX} [default: 1; levels of a tree: "
+        f"{TREE_LENGTH}, or as far as the proposer drafts]",
+    ),
+]  # fmt: skip
+Drafts = Annotated[
+    str | None,
+    typer.Option(
+        metavar=INT, help=f"drafts of a position, up to {CHILDREN_MAX} [default: 1; in a tree: {CHILDREN_MAX} at most]"
+    ),
+]
+TreeNodes = Annotated[
+    str | None,
+    typer.Option(metavar=INT, help="most drafts of a token tree; its shape follows from the acceptance that was seen"),
+]
+Verify = Annotated[
+    str | None,
+    typer.Option(
+        help=f"rule of the verifier: {', '.join(METHODS)} [default: block for a chain, race for several drafts]"
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="run folder [default: runs/<UTC time>]")]
 
 
@@ -95,6 +121,16 @@ def number(field: str, text: str, legal: str = "a finite number > 0") -> float:
 def floor(text: str) -> float | str:
     """The value of --eps."""
     return text if text == "auto" else number("eps", text, "auto, or a finite number >= 0")
+
+
+def draft_options(length: str | None, drafts: str | None, tree_nodes: str | None, verify: str | None) -> DraftOptions:
+    """What --L, --drafts, --tree-nodes and --verify ask for."""
+    return DraftOptions(
+        length=optional_integer("L", length),
+        drafts=optional_integer("drafts", drafts),
+        tree_nodes=optional_integer("tree_nodes", tree_nodes),
+        verify=verify,
+    )
 
 
 @contextmanager

@@ -21,9 +21,9 @@ class LlamaTarget:
     """softmax(logits / T) of a Llama model; a context has at least one token and at most `model.positions`.
 
     Contexts of a batch are worked off one after the other. Each reuses the keys and values of the tokens that it has in
-    common with the one before, from the start on; so a text that grows costs a pass of one token a step, and drafts with
-    which it goes on (`logprobs_block`) cost nothing more. Probabilities are those of the pass that computed them: a pass
-    over several tokens rounds differently from passes of one (about 1e-5 in a float32 logit).
+    common with the one before, from the start on; so a text that grows costs a pass of one token a step, and drafts
+    with which it goes on (`logprobs_block`) cost nothing more. Probabilities are those of the pass that computed them:
+    one over several tokens rounds differently from several over one (about 1e-5 in a float32 logit).
 
     Parameters
     ----------

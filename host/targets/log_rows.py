@@ -25,7 +25,7 @@ def log_rows(logits: torch.Tensor, temperature: float) -> LogProbs:
 
 
 class LogRows:
-    """Rows by number, of a context or a node. A row is worked out when it is asked for: that of a refused draft never is.
+    """Rows by number, of a context or a node; one is worked out when it is asked for: that of a refused draft never is.
 
     Parameters
     ----------

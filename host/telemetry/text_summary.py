@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts of a run over one text, and the summary that summary.json and the command line show."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from host import stats
 from host.decode.one_text import TextStep
 from host.psi.wire import psi_bytes
 from host.soundness import FAMILY_ALPHA, POWER
 from host.text_soundness import TextAssessment
+from host.verify.multi import optimal_acceptance
 
+from .spec_decode import SpecDecodeCounts
 from .summary import CONFIDENCE, SUMMARY_SCHEMA_VERSION, Summary, ratio
 
 PARTS = ("proposer", "target", "law", "tsu", "verifier")
@@ -18,7 +23,8 @@ PARTS = ("proposer", "target", "law", "tsu", "verifier")
 TEXT_PRINTED = (
     "backend", "noise", "lanes", "weights", "spec_id", "seed", "target", "dtype", "temperature", "proposer",
     "vocab_size", "prompt_tokens", "tokens", "drafts", "ended", "complete", "accept_rate", "accept_low", "accept_high",
-    "overlap", "psi_bytes_mean", "target_passes", "tokens_per_pass", "tokens_per_s",
+    "overlap", "optimum", "num_drafts", "num_draft_tokens", "num_accepted_tokens", "num_accepted_tokens_per_pos",
+    "mean_acceptance_length", "predicted_acceptance_length", "draft_acceptance_rate", "psi_bytes_mean", "target_passes", "tokens_per_pass", "tokens_per_s",
     *(f"{part}_ms" for part in PARTS), "detectable_bias", "sound",
 )  # fmt: skip
 """Values of the summary that the command line prints."""
@@ -32,20 +38,37 @@ class TextTally:
     tokens: int = 0
     accepted: int = 0
     overlap: float = 0.0
+    optimum: float = 0.0
     psi_bytes: int = 0
+    counts: SpecDecodeCounts = field(default_factory=SpecDecodeCounts)
     elapsed_s: float = 0.0
+    counting_s: float = 0.0
+    """Seconds that the counting itself took, with what it works out: overlap, optimum, and the tests' probabilities."""
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
     assessment: TextAssessment = field(default_factory=TextAssessment)
 
     def add(self, step: TextStep) -> None:
-        """Count one draft and the tokens that came of it."""
+        """Count the drafts of one position and the tokens that came of them."""
+        begin = time.perf_counter()
+        tree, first = step.tree, step.judged[0]
         self.steps += 1
         self.tokens += len(step.tokens)
-        self.accepted += step.verified.accepted_count
-        self.overlap += self.assessment.add(step)
-        self.psi_bytes += psi_bytes(step.psi)
+        self.accepted += first.accepted
+        q, drafts = tree.places[0].law.probabilities(), len(tree.places[0].drafts)
+        overlap = min(1.0, float(np.minimum(first.p, q).sum()))
+        self.overlap += overlap
+        self.optimum += overlap if drafts == 1 else optimal_acceptance(first.p, q, drafts)
+        self.psi_bytes += sum(psi_bytes(place.psi) for place in tree.places.values())
+        self.assessment.add(step)
+        self.counts.add(
+            draft_tokens=tree.size, accepted=step.accepted, emitted=len(step.tokens), length=tree.shape.depth
+        )
+        for judged in step.judged:
+            if judged.verifier is not None:
+                self.counts.add_chance(judged.verifier.acceptance)
         for part in PARTS:
             self.seconds[part] += getattr(step, f"{part}_s")
+        self.counting_s += time.perf_counter() - begin
 
 
 def summarise_text(tally: TextTally, *, complete: bool, passes: int | None, facts: dict[str, Any]) -> Summary:
@@ -76,6 +99,8 @@ def summarise_text(tally: TextTally, *, complete: bool, passes: int | None, fact
         "accept_high": high,
         "accept_confidence": CONFIDENCE,
         "overlap": ratio(tally.overlap, tally.steps),
+        "optimum": ratio(tally.optimum, tally.steps),
+        **tally.counts.values(),
         "psi_bytes_mean": ratio(tally.psi_bytes, tally.steps),
         "target_passes": passes,
         "tokens_per_pass": None if passes is None else ratio(tally.tokens, passes),

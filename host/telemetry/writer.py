@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ _VARYING = ("step", "text", "tsu_latency_ms", "verifier_latency_ms", "num_accept
 
 
 class StepWriter:
-    """Rows of a run with one draft per step (L = 1, n_drafts = 1).
+    """Rows of a run. L and n_drafts are 1 unless the constants or the changing fields say otherwise.
 
     The file is called `steps.jsonl.part` until `close`, which renames it; a run that dies leaves its rows under the
     `.part` name.
@@ -45,7 +45,8 @@ class StepWriter:
     """
 
     def __init__(self, path: Path, constants: Mapping[str, object], changing: Sequence[str] = ()) -> None:
-        constants = {"schema_version": STEP_SCHEMA_VERSION, "L": 1, "n_drafts": 1, **constants}
+        ones = {name: 1 for name in ("L", "n_drafts") if name not in changing}
+        constants = {"schema_version": STEP_SCHEMA_VERSION, **ones, **constants}
         needed = set(STEP_FIELDS) - set(_VARYING) - set(changing)
         if set(constants) != needed:
             raise ValueError(f"constants are {sorted(constants)}: expected {sorted(needed)}")
@@ -64,7 +65,7 @@ class StepWriter:
     def append(
         self,
         *,
-        accepted: npt.NDArray[np.bool_],
+        accepted: npt.NDArray[np.bool_ | np.integer[Any]],
         tsu_s: float,
         verifier_s: float,
         texts: npt.NDArray[np.intp] | None = None,
@@ -76,7 +77,8 @@ class StepWriter:
 
         Parameters
         ----------
-        accepted : bool ndarray of shape (n,)
+        accepted : bool or integer ndarray of shape (n,)
+            Accepted drafts of each step, in [0, L].
         tsu_s, verifier_s : float
             Seconds that the whole batch took; each row gets the n-th part.
         texts : intp ndarray of shape (n,), or None
@@ -97,16 +99,17 @@ class StepWriter:
         if len(accepted) == 0:
             return
         tsu_ms, verifier_ms = (round(1e3 * seconds / len(accepted), 9) for seconds in (tsu_s, verifier_s))
-        refused_row, accepted_row = (self._template(tsu_ms, verifier_ms, flag, fields) for flag in (False, True))
+        rows = {
+            count: self._template(tsu_ms, verifier_ms, int(count), fields) for count in np.unique(accepted).tolist()
+        }
         for start in range(0, len(accepted), SLICE_ROWS):
-            flags = accepted[start : start + SLICE_ROWS].tolist()
-            names = ["null"] * len(flags) if texts is None else texts[start : start + SLICE_ROWS].tolist()
+            counts = accepted[start : start + SLICE_ROWS].tolist()
+            names = ["null"] * len(counts) if texts is None else texts[start : start + SLICE_ROWS].tolist()
             first = self.rows + start
             self._waiting += "".join(
-                (accepted_row if flag else refused_row) % (first + i, name)
-                for i, (flag, name) in enumerate(zip(flags, names, strict=True))
+                rows[count] % (first + i, name) for i, (count, name) in enumerate(zip(counts, names, strict=True))
             )
-            self._waiting_rows += len(flags)
+            self._waiting_rows += len(counts)
             if self._waiting_rows >= SLICE_ROWS:
                 self.flush()
         self.rows += len(accepted)
@@ -129,16 +132,16 @@ class StepWriter:
             self._failed = output_error(self.path, error)
             raise self._failed from None
 
-    def _template(self, tsu_ms: float, verifier_ms: float, accepted: bool, fields: Mapping[str, object]) -> str:
+    def _template(self, tsu_ms: float, verifier_ms: float, accepted: int, fields: Mapping[str, object]) -> str:
         """The row as a %-format with two gaps, step and text."""
         values = {
             **self._constants,
             **fields,
             "tsu_latency_ms": tsu_ms,
             "verifier_latency_ms": verifier_ms,
-            "num_accepted_tokens": int(accepted),
-            "first_reject": None if accepted else 0,
+            "num_accepted_tokens": accepted,
         }
+        values["first_reject"] = None if accepted == values["L"] else accepted
         gaps = {"step": "%d", "text": "%s"}
         cells = []
         for name in STEP_FIELDS:

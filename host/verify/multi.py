@@ -51,6 +51,14 @@ def optimal_acceptance(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n
     return float(1 + min(0.0, gaps.min()))
 
 
+def optimal_acceptances(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:
+    """alpha*_1, ..., alpha*_most of two laws, float64 of shape (most,): one sort for all."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        order = np.argsort(np.where(q > 0, p / q, np.inf), kind="stable")
+    p_mass, q_mass = np.cumsum(p[order]), np.cumsum(q[order])
+    return np.array([1 + min(0.0, float((p_mass - q_mass**n).min())) for n in range(1, most + 1)])
+
+
 def recursive_acceptance(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> float:
     """Probability that recursive rejection accepts one of n drafts."""
     refused, left = 1.0, p

@@ -72,16 +72,18 @@ def test_a_state_that_misses_a_token_is_seen():
     assert proposer.emit(state, texts()[:, :3]) != right
 
 
-def test_reset_and_copy():
+def test_reset_and_take():
     proposer = GruProposer(model=network(), k=5)
     state, context = proposer.start(BATCH), texts()[:, :1]
     first = proposer.emit(state, texts()[:, :0])
     state.advance(texts()[:, 0])
-    branch = state.copy()
+    branch = state.take(range(BATCH))
     before = proposer.emit(state, context)
     branch.advance(texts()[:, 1])
     assert proposer.emit(state, context) == before
     assert proposer.emit(branch, texts()[:, :2]) != before
+    some = state.take([2, 0, 2])
+    assert proposer.emit(some, context[[2, 0, 2]]) == [before[i] for i in (2, 0, 2)]
     state.reset()
     assert proposer.emit(state, texts()[:, :0]) == first
 

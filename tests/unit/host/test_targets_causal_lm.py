@@ -18,8 +18,8 @@ from host.models.llama_folder import load_llama
 from host.propose.base import ProposerState, Stateless
 from host.propose.own import OwnProposer
 from host.psi.craft import craft_psi
-from host.targets.ahead import AheadTarget
 from host.targets.base import Contexts, Target
+from host.targets.block import BlockTarget
 from host.targets.causal_lm import CausalLmTarget
 from host.targets.language_model import find_model, load_model
 from host.targets.llama import LlamaTarget
@@ -28,6 +28,8 @@ from host.text.stream import TextStream
 from host.text_soundness import TextAssessment, freedman_p_value
 from host.tsu.model import ModelTsu
 from host.verify.draw import draw_token
+from host.verify.multi import MultiVerified
+from host.verify.siblings import SiblingVerifier
 from host.verify.single import SingleVerifier
 from hw.spec.config import TsuConfig
 from hw.spec.errors import SpecError
@@ -103,34 +105,83 @@ def test_a_text_that_grows_costs_one_token_a_step(folder: Path) -> None:
     assert (target.passes, target.computed) == (2, 21)
 
 
+ONE = np.array([0])
+"""The parents of one draft."""
+
+
 def test_looking_ahead_saves_the_pass_of_an_accepted_draft(folder: Path) -> None:
     target = lean(folder)
-    assert isinstance(target, AheadTarget)
+    assert isinstance(target, BlockTarget)
     fresh = lean(folder)
-    first = target.logprobs_ahead(CONTEXT[None, :10], CONTEXT[10:11])
-    assert np.allclose(first, fresh.logprobs(CONTEXT[None, :10]), atol=2e-5)
+    first = target.logprobs_block(CONTEXT[:10], CONTEXT[10:11], ONE)
+    for node in (0, 1):
+        assert np.allclose(first[node], fresh.logprobs(CONTEXT[None, : 10 + node])[0], atol=2e-5)
     assert target.passes == 1
-    accepted = target.logprobs_ahead(CONTEXT[None, :11], CONTEXT[11:12])
+    accepted = target.logprobs(CONTEXT[None, :11])
     assert np.allclose(accepted, fresh.logprobs(CONTEXT[None, :11]), atol=2e-5)
     assert target.passes == 1
     refused = np.concatenate([CONTEXT[:10], [(CONTEXT[10] + 1) % VOCAB]])[None]
     assert np.allclose(target.logprobs(refused), lean(folder).logprobs(refused), atol=2e-5)
     assert target.passes == 2
-    with pytest.raises(SpecError, match=r"drafts\.shape = \(2,\)"):
-        target.logprobs_ahead(CONTEXT[None, :11], CONTEXT[:2])
+    with pytest.raises(SpecError, match="parents"):
+        target.logprobs_block(CONTEXT[:11], CONTEXT[:2], ONE)
+    with pytest.raises(SpecError, match="parents"):
+        target.logprobs_block(CONTEXT[:11], CONTEXT[:2], np.array([0, 2]))
+    with pytest.raises(SpecError, match="length of contexts"):
+        lean(folder, positions=12).logprobs_block(CONTEXT[:11], CONTEXT[:2], np.array([0, 1]))
+
+
+TREE = np.array([0, 0, 1, 1, 2, 4, 4])
+"""Nodes that seven drafts are behind."""
+
+
+@pytest.mark.parametrize("start", [1, 9])
+@pytest.mark.parametrize("way", [[], [1], [2, 5], [1, 4, 7], [1, 4, 6]])
+def test_a_tree_is_one_pass(folder: Path, start: int, way: list[int]) -> None:
+    """Rows and states of every node as of its own text, and behind the part that the text goes on with."""
+    target, drafts = lean(folder, positions=64), CONTEXT[20:27]
+    target.remember(2)
+    rows = target.logprobs_block(CONTEXT[:start], drafts, TREE)
+    assert target.passes == 1
+
+    def text(node: int) -> list[int]:
+        return [*text(int(TREE[node - 1])), int(drafts[node - 1])] if node else CONTEXT[:start].tolist()
+
+    for node in range(8):
+        assert np.allclose(rows[node], lean(folder).logprobs(np.array([text(node)]))[0], atol=2e-5)
+    path = np.array(text(way[-1] if way else 0))
+    goes_on = np.append(path, CONTEXT[7])
+    assert np.allclose(target.logprobs(path[None]), lean(folder).logprobs(path[None]), atol=2e-5)
+    assert np.allclose(target.logprobs(goes_on[None]), lean(folder).logprobs(goes_on[None]), atol=2e-5)
+    assert (target.passes, target.computed) == (2, start + 8)
+    fresh = lean(folder)
+    fresh.remember(2)
+    assert torch.allclose(target.hidden_states(goes_on), fresh.hidden_states(goes_on), atol=2e-5)
+    assert torch.allclose(target.middle_states(goes_on, 2), fresh.middle_states(goes_on, 2), atol=2e-5)
+
+
+def test_a_tree_that_is_left_leaves_nothing_behind(folder: Path) -> None:
+    """A text that takes none of the drafts, one that goes back, and a second tree behind a known row."""
+    target = lean(folder, positions=64)
+    target.logprobs_block(CONTEXT[:9], CONTEXT[20:27], TREE)
+    for context in (np.append(CONTEXT[:9], CONTEXT[3]), CONTEXT[:4], CONTEXT[:9]):
+        assert np.allclose(target.logprobs(context[None]), lean(folder).logprobs(context[None]), atol=2e-5)
+    passes, computed = target.passes, target.computed
+    rows = target.logprobs_block(CONTEXT[:9], CONTEXT[12:14], np.array([0, 0]))
+    assert (target.passes, target.computed) == (passes + 1, computed + 2)
+    for node, token in ((1, CONTEXT[12]), (2, CONTEXT[13])):
+        text = np.append(CONTEXT[:9], token)[None]
+        assert np.allclose(rows[node], lean(folder).logprobs(text)[0], atol=2e-5)
+    assert np.allclose(rows[0], lean(folder).logprobs(CONTEXT[None, :9])[0], atol=2e-5)
 
 
 def test_a_long_context_goes_through_in_chunks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = lean(folder).logprobs_ahead(CONTEXT[None], CONTEXT[:1])
+    whole = lean(folder).logprobs_block(CONTEXT, CONTEXT[:1], ONE)
     monkeypatch.setattr("host.targets.llama.CHUNK_TOKENS", 7)
     target = lean(folder)
-    assert np.allclose(target.logprobs_ahead(CONTEXT[None], CONTEXT[:1]), whole, atol=2e-5)
+    rows = target.logprobs_block(CONTEXT, CONTEXT[:1], ONE)
+    assert all(np.allclose(rows[node], whole[node], atol=2e-5) for node in (0, 1))
     assert target.passes == 5
-    monkeypatch.setattr("host.targets.llama.CHUNK_TOKENS", 30)  # the last context's row and the next in two passes
-    target = lean(folder)
-    assert np.allclose(target.logprobs_ahead(CONTEXT[None], CONTEXT[:1]), whole, atol=2e-5)
-    assert target.logprobs(np.append(CONTEXT, CONTEXT[0])[None]).shape == (1, VOCAB)
-    assert target.passes == 2
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -217,8 +268,10 @@ class Lagging:
     def start(self, batch: int) -> ProposerState:
         return Stateless()
 
-    def emit(self, state: ProposerState, contexts: Contexts) -> list:
-        return [craft_psi(np.exp(self._target.logprobs(contexts[:, :-1])[0]), 16)]
+    horizon = None
+
+    def emit(self, state: ProposerState, contexts: Contexts, drafts: int = 1) -> list:
+        return [craft_psi(np.exp(self._target.logprobs(row[None, :-1])[0]), 16, drafts=drafts) for row in contexts]
 
 
 def loop(
@@ -260,9 +313,8 @@ def test_steps_are_the_text(folder: Path, ahead: bool) -> None:
     position = 4
     for step in steps:
         assert step.position == position
-        bonus = ahead and step.verified.accepted_count == 1
-        assert (len(step.tokens), step.bonus_p is not None) == (1 + bonus, bonus)
-        assert step.tokens[0] == step.verified.tokens[0]
+        assert [judged.place is None for judged in step.judged] == [False] + [True] * step.accepted
+        assert (step.tokens[0] == step.tree.places[0].drafts[0]) == (step.accepted == 1)
         position += len(step.tokens)
 
 
@@ -336,21 +388,17 @@ def test_a_text_is_sound_and_a_careless_one_is_not(folder: Path, monkeypatch: py
     for _ in range(300):
         step = it.step()
         assessment.add(step)
-        wrong = None if step.bonus_p is None else int(step.bonus_p.argmin())
-        stale.add(step if wrong is None else replace(step, tokens=(step.tokens[0], wrong)))
+        first, *bonus = step.judged
+        stale.add(replace(step, judged=(first, *(replace(it, token=int(it.p.argmin())) for it in bonus))))
     assert assessment.finish(300).sound
-    assert stale.finish(300).failed == ("bonus",)
-    monkeypatch.setattr(SingleVerifier, "decide", lambda self, draws, uniforms: _all_accepted(draws))
+    assert stale.finish(300).failed == ("further",)
+    monkeypatch.setattr(
+        SiblingVerifier, "verify", lambda self, drafts, rng: MultiVerified(token=drafts[0], accepted=0)
+    )
     it, careless = loop(folder, end=500), TextAssessment()
     for _ in range(200):
         careless.add(it.step())
     assert {"emitted", "accepted"} <= set(careless.finish(200).failed)
-
-
-def _all_accepted(draws):  # type: ignore[no-untyped-def]
-    from host.verify.single import Verified
-
-    return Verified(tokens=draws.tokens, accepted=np.ones(len(draws), dtype=np.bool_))
 
 
 def test_freedman_bounds_the_tail_of_a_binomial() -> None:
@@ -365,7 +413,9 @@ def test_freedman_bounds_the_tail_of_a_binomial() -> None:
 def test_the_target_as_its_own_proposer_is_accepted_as_far_as_psi_goes(folder: Path) -> None:
     it, assessment = loop(folder, own=True), TextAssessment()
     steps = [it.step() for _ in range(150)]
-    overlaps = [assessment.add(step) for step in steps]
+    for step in steps:
+        assessment.add(step)
+    overlaps = [step.judged[0].verifier.acceptance for step in steps]
     assert np.mean(overlaps) > 0.6
     assert assessment.finish(150).sound
 
