@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from host.draft.plan import Drafting, DraftOptions
+from host.draft.drafting import Drafting
+from host.draft.options import DraftOptions
 from host.propose.base import Proposer
 from host.propose.registry import NGRAM_DEFAULT, Request, check_proposer, make_proposer
 from host.runs.options import RunOptions

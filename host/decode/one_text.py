@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from host.draft.plan import Drafting, FixedDrafting
-from host.draft.shape import TreeShape
+from host.draft.drafting import Drafting, FixedDrafting
 from host.draft.tree import DraftTree, draft_tree
+from host.plan.shape import TreeShape
 from host.propose.base import Proposer
 from host.targets.base import Target
 from host.targets.block import Rows, block_rows

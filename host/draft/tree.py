@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from host.golden.exact import draft_law
+from host.plan.shape import TreeShape
 from host.propose.base import Proposer, ProposerState
 from host.psi.law import DraftLaw
 from host.psi.schema import Psi
 from host.tsu.base import Draws, Tsu
 from hw.spec.config import TsuConfig
-
-from .shape import TreeShape
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -50,6 +50,11 @@ class TreeShape:
         """The chain of `length` drafts."""
         return cls(children=(1,) * check_int("length", length, 0, NODES_MAX) + (0,))
 
+    @classmethod
+    def siblings(cls, drafts: int) -> "TreeShape":
+        """`drafts` drafts of one position."""
+        return cls(children=(check_int("drafts", drafts, 0, CHILDREN_MAX),) + (0,) * drafts)
+
     @property
     def nodes(self) -> int:
         """Drafts: nodes without the root."""
@@ -115,6 +120,16 @@ class TreeShape:
         if not count:
             raise SpecError("node", node, "a node with children")
         return self.first_child[node] + check_int("place", place, 0, count - 1)
+
+    def cut(self, *, depth: int, nodes: int) -> "TreeShape":
+        """The part of at most so many levels and drafts: the first ones, level by level."""
+        kept = min(nodes, sum(1 for at in self.depths[1:] if at <= depth))
+        if kept == self.nodes:
+            return self
+        children = [0] * (kept + 1)
+        for parent in self.parents[1 : kept + 1]:
+            children[parent] += 1
+        return TreeShape(children=tuple(children))
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         """(parent, place among its siblings, depth) of the drafts, nodes 1, 2, ..."""

@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from host.draft.plan import TREE_LENGTH, DraftOptions
-from host.draft.shape import CHILDREN_MAX, LENGTH_MAX
+from host.draft.drafting import LENGTH_MAX
+from host.draft.options import TREE_LENGTH, DraftOptions
+from host.plan.checks import CHILDREN_MAX
 from host.soundness import FAMILY_ALPHA
 from host.targets.categorical import TargetError
 from host.telemetry.files import OutputError

@@ -15,7 +15,15 @@ same at each of L positions, a step gives (1 - a^(L + 1)) / (1 - a) tokens (Levi
 from dataclasses import dataclass, field
 from typing import Any
 
+from host.plan.predict import tokens_per_call
+
 from .summary import ratio
+
+COUNTS_PRINTED = (
+    "num_draft_tokens", "num_accepted_tokens", "num_accepted_tokens_per_pos", "mean_acceptance_length",
+    "predicted_acceptance_length", "draft_acceptance_rate",
+)  # fmt: skip
+"""Of these, what command lines print."""
 
 
 @dataclass
@@ -62,10 +70,7 @@ class SpecDecodeCounts:
             "mean_acceptance_length": 1 + self.num_accepted_tokens / self.num_drafts if self.num_drafts else None,
             "draft_acceptance_rate": ratio(self.num_accepted_tokens, self.num_draft_tokens),
             "predicted_acceptance": chance,
-            "predicted_acceptance_length": None if chance is None else expected_length(chance, self.length),
+            "predicted_acceptance_length": None
+            if chance is None
+            else tokens_per_call(acceptance=min(1.0, chance), length=self.length),
         }
-
-
-def expected_length(acceptance: float, length: int) -> float:
-    """1 + a + ... + a^L: tokens of a step where each of L positions is accepted with probability a."""
-    return sum(acceptance**i for i in range(length + 1))

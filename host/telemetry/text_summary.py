@@ -14,7 +14,7 @@ from host.soundness import FAMILY_ALPHA, POWER
 from host.text_soundness import TextAssessment
 from host.verify.multi import optimal_acceptance
 
-from .spec_decode import SpecDecodeCounts
+from .spec_decode import COUNTS_PRINTED, SpecDecodeCounts
 from .summary import CONFIDENCE, SUMMARY_SCHEMA_VERSION, Summary, ratio
 
 PARTS = ("proposer", "target", "law", "tsu", "verifier")
@@ -22,10 +22,9 @@ PARTS = ("proposer", "target", "law", "tsu", "verifier")
 
 TEXT_PRINTED = (
     "backend", "noise", "lanes", "weights", "spec_id", "seed", "target", "dtype", "temperature", "proposer",
-    "vocab_size", "prompt_tokens", "tokens", "drafts", "ended", "complete", "accept_rate", "accept_low", "accept_high",
-    "overlap", "optimum", "num_drafts", "num_draft_tokens", "num_accepted_tokens", "num_accepted_tokens_per_pos",
-    "mean_acceptance_length", "predicted_acceptance_length", "draft_acceptance_rate", "psi_bytes_mean", "target_passes", "tokens_per_pass", "tokens_per_s",
-    *(f"{part}_ms" for part in PARTS), "detectable_bias", "sound",
+    "vocab_size", "prompt_tokens", "L", "n_drafts", "tree_nodes", "verify", "tokens", "drafts", "ended", "complete",
+    "accept_rate", "accept_low", "accept_high", "overlap", "optimum", *COUNTS_PRINTED, "psi_bytes_mean",
+    "target_passes", "tokens_per_pass", "tokens_per_s", *(f"{part}_ms" for part in PARTS), "detectable_bias", "sound",
 )  # fmt: skip
 """Values of the summary that the command line prints."""
 
@@ -66,6 +65,8 @@ class TextTally:
         for judged in step.judged:
             if judged.verifier is not None:
                 self.counts.add_chance(judged.verifier.acceptance)
+            elif judged.place is not None:  # of a block: what it would be token by token
+                self.counts.add_chance(float(np.minimum(judged.p, judged.place.law.probabilities()).sum()))
         for part in PARTS:
             self.seconds[part] += getattr(step, f"{part}_s")
         self.counting_s += time.perf_counter() - begin

@@ -18,8 +18,8 @@ from host import run_lm
 from host.runs.live import LiveText
 from host.telemetry.schema import check_step
 from host.text.hf import HfTokenizer
-from host.tsu.base import Draws
-from host.verify.single import SingleVerifier, Verified
+from host.verify.multi import MultiVerified
+from host.verify.siblings import SiblingVerifier
 from tests.reference.smollm2 import smollm2_or_skip
 from tests.reference.tiny_lm import TEXT, write_gpt2, write_llama
 
@@ -71,7 +71,7 @@ def test_text_lines_and_files_of_a_run(capsys: pytest.CaptureFixture[str], model
     assert tokenizer.decode(summary["token_ids"]) == summary["text"]
     assert summary["accept_rate"] == pytest.approx(summary["accepted"] / summary["drafts"])
     assert summary["accept_low"] <= summary["accept_rate"] <= summary["accept_high"]
-    assert set(summary["tests"]) == {"emitted", "drafts", "accepted", "bonus"}
+    assert set(summary["tests"]) == {"emitted", "drafts", "accepted", "further"}
     config = json.loads(path.with_name("config.json").read_text())
     assert config["target"]["pass"] == "lean"
     assert config["target"]["tokenizer_sha256"] == tokenizer.digest
@@ -175,10 +175,10 @@ def test_an_unsound_run_exits_1(
 ) -> None:
     """A verifier that accepts everything writes the n-grams' text, not the model's."""
 
-    def careless(self: SingleVerifier, draws: Draws, rng: np.random.Generator) -> Verified:
-        return Verified(tokens=draws.tokens, accepted=np.ones(len(draws), dtype=np.bool_))
+    def careless(self: SiblingVerifier, drafts: list[int], rng: np.random.Generator) -> MultiVerified:
+        return MultiVerified(token=drafts[0], accepted=0)
 
-    monkeypatch.setattr(SingleVerifier, "verify", careless)
+    monkeypatch.setattr(SiblingVerifier, "verify", careless)
     corpus = ("--proposer", "ngram", "--corpus", str(models / "book.txt"))
     status, _, lines, errors = call(capsys, models, *corpus, "--tokens", "100")
     assert status == 1

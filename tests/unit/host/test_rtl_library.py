@@ -22,6 +22,7 @@ from hw.spec.config import PRESETS, TsuConfig
 from hw.spec.digest import spec_id
 from sim.cxxrtl import compile as cxxrtl_compile
 from sim.cxxrtl import library as cxxrtl_library
+from sim.cxxrtl import toolchain as cxxrtl_toolchain
 from sim.inprocess.library import library_facts
 from sim.inprocess.sources import ROOT, Sources
 from sim.native import build
@@ -162,7 +163,7 @@ def test_tools_and_generated_header_are_part_of_the_key(monkeypatch: pytest.Monk
     before = cxxrtl_compile.tool_facts()
     assert "write_cxxrtl" in before["script"]
     assert "namespace cxxrtl" in before["cxxrtl/cxxrtl.h"]
-    monkeypatch.setattr("sim.cxxrtl.toolchain.yosys_version", lambda: "another")
+    monkeypatch.setattr(cxxrtl_toolchain, "yosys_version", lambda: "another")  # not by name: see test_registry.py
     assert [name for name, text in cxxrtl_compile.tool_facts().items() if text != before[name]] == ["yosys"]
     facts = library_facts(DEFAULT, sources=Sources([]), tools=before)
     assert f"#define TSD_SPEC_ID UINT64_C({spec_id(DEFAULT)})" in facts["tsd_config.h"]

@@ -392,9 +392,7 @@ def test_a_text_is_sound_and_a_careless_one_is_not(folder: Path, monkeypatch: py
         stale.add(replace(step, judged=(first, *(replace(it, token=int(it.p.argmin())) for it in bonus))))
     assert assessment.finish(300).sound
     assert stale.finish(300).failed == ("further",)
-    monkeypatch.setattr(
-        SiblingVerifier, "verify", lambda self, drafts, rng: MultiVerified(token=drafts[0], accepted=0)
-    )
+    monkeypatch.setattr(SiblingVerifier, "verify", lambda self, drafts, rng: MultiVerified(token=drafts[0], accepted=0))
     it, careless = loop(folder, end=500), TextAssessment()
     for _ in range(200):
         careless.add(it.step())
