@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from host.draft.drafting import Drafting, FixedDrafting
-from host.draft.tree import DraftTree, draft_tree
+from host.draft.draw import draft_tree
+from host.draft.tree import DraftTree
 from host.plan.shape import TreeShape
 from host.propose.base import Proposer
 from host.targets.base import Target
@@ -161,7 +162,7 @@ class OneTextLoop:
         )
         ends = [place for place, found in enumerate(judged, 1) if found.token in self._end_ids]
         judged = judged[: min([len(judged), *ends])]
-        law_s = sum(place.law_s for place in tree.places.values())
+        law_s = sum(place.lazy.seconds for place in tree.places.values())
         verifier_s = clock.lap() - rows.seconds - law_s
         for found in judged:
             self._append(found.token)

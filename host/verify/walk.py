@@ -35,6 +35,9 @@ Row = Callable[[int], npt.NDArray[np.float64]]
 """p of what follows a node, float64 of shape (vocab_size,), sums to 1."""
 
 
+Judge = Callable[[Place, npt.NDArray[np.float64], str], SiblingVerifier]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Judged:
     """One token that is emitted.
@@ -81,6 +84,7 @@ def walk(
     seed: int,
     position: int,
     bonus: bool = True,
+    judge: Judge | None = None,
 ) -> list[Judged]:
     """What a tree of drafts gives: at least one token.
 
@@ -98,6 +102,9 @@ def walk(
         tokens long.
     bonus : bool
         Whether there is a row behind the last drafts, of a tree of one level.
+    judge : callable or None
+        Where verifiers of a place are kept, and the integers that a TSU reported have been checked: gives the verifier
+        by place, p and rule.
 
     Raises
     ------
@@ -105,14 +112,13 @@ def walk(
         The TSU reported integers that are not the law's.
     """
     if method == BLOCK and len(tree.places) > 1:
-        return _block(tree, row, rng)
+        return _block(tree, row, rng, checked=judge is not None)
     rule = SIBLING_METHODS[0] if method in CHAIN_METHODS else method
     node = 0
     done: list[Judged] = []
     while node in tree.places:
         place, p = tree.places[node], row(node)
-        check_draws(place.draws, place.law)
-        verifier = SiblingVerifier(p=p, law=place.law, drafts=len(place.children), method=rule)
+        verifier = (judge or new_judge)(place, p, rule)
         if rule == GUMBEL:
             verified = verifier.decide_at(place.drafts, seed=seed, position=position + len(done))
         else:
@@ -129,11 +135,18 @@ def walk(
     return done
 
 
-def _block(tree: DraftTree, row: Row, rng: np.random.Generator) -> list[Judged]:
+def new_judge(place: Place, p: npt.NDArray[np.float64], rule: str) -> SiblingVerifier:
+    """A verifier of this place. Raises LawMismatchError unless the integers reported are the law's."""
+    check_draws(place.draws, place.law)
+    return SiblingVerifier(p=p, law=place.law, drafts=len(place.children), method=rule)
+
+
+def _block(tree: DraftTree, row: Row, rng: np.random.Generator, *, checked: bool) -> list[Judged]:
     """The walk of a chain that is verified as a block."""
     places = [tree.places[node] for node in range(len(tree.places))]
-    for place in places:
-        check_draws(place.draws, place.law)
+    if not checked:
+        for place in places:
+            check_draws(place.draws, place.law)
     rows = np.stack([row(node) for node in range(len(places) + 1)])
     drafts = [place.drafts[0] for place in places]
     verifier = ChainVerifier(p=rows, laws=[place.law for place in places], method=BLOCK)
