@@ -52,15 +52,17 @@ class ContextCounts:
 
 
 @dataclass
-class _Together:
-    """Sum of the chi-squared tests of contexts, and the worst of them."""
+class Together:
+    """Sum of the chi-squared tests of contexts, and the worst of them, each of level `alpha`."""
 
+    alpha: float = CONTEXT_ALPHA
     stat: float = 0.0
     dof: int = 0
     contexts: int = 0
     smallest: float = 1.0
 
     def add(self, result: stats.Chi2Result) -> float | None:
+        """Take the test of one context; returns its p-value, None where it has too few tokens."""
         if result.dof == 0:
             return None
         self.stat += result.stat
@@ -69,19 +71,21 @@ class _Together:
         return result.p_value
 
     def note(self, p_value: float) -> None:
+        """Take a p-value of one context for the worst."""
         self.contexts += 1
         self.smallest = min(self.smallest, p_value)
 
     def results(self, name: str) -> tuple[TestResult, TestResult]:
+        """Both tests, `name` and `worst_` with it."""
         p_value = float(special.chdtrc(self.dof, self.stat)) if self.dof else 1.0
         return (
-            TestResult(name=name, stat=self.stat, dof=self.dof, p_value=p_value, alpha=CONTEXT_ALPHA),
+            TestResult(name=name, stat=self.stat, dof=self.dof, p_value=p_value, alpha=self.alpha),
             TestResult(
                 name=f"worst_{name}",
                 stat=self.smallest,
                 dof=self.contexts,
                 p_value=min(1.0, self.smallest * max(self.contexts, 1)),
-                alpha=CONTEXT_ALPHA,
+                alpha=self.alpha,
             ),
         )
 
@@ -97,7 +101,7 @@ class ContextAssessment:
     """
 
     p_values: list[float | None] = field(default_factory=list)
-    _tests: dict[str, _Together] = field(default_factory=lambda: {name: _Together() for name in NAMES})
+    _tests: dict[str, Together] = field(default_factory=lambda: {name: Together() for name in NAMES})
     _steps: int = 0
     _few: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # accepted, expected, steps of small contexts
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What milestone 1 is asked for, checked, and the bigram target that follows from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from host.draft.options import DraftOptions
 from host.propose.table import TableProposer
 from host.runs.options import RunOptions
 from host.targets.bigram import SMOOTHINGS, BigramTarget, corpus_bigram, dirichlet_bigram
@@ -52,6 +53,8 @@ class M1Options(RunOptions):
         How a corpus becomes tokens: one of `TOKENIZERS`.
     smoothing : str
         How counts become probabilities: one of `SMOOTHINGS`.
+    drafting : DraftOptions
+        Drafts of a step, and how they are verified.
 
     Raises
     ------
@@ -67,6 +70,7 @@ class M1Options(RunOptions):
     corpus: Path | None = None
     tokenizer: str = "char"
     smoothing: str = "witten-bell"
+    drafting: DraftOptions = field(default_factory=DraftOptions)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -26,6 +26,9 @@ Examples
   python -m host.run_m1 --backend rtl
   python -m host.run_m1 --vocab 512 --c 0.1 --K 32 --seed 5
   python -m host.run_m1 --corpus book.txt --tokenizer bpe --vocab 1024 --K 32 --backend rtl --plot m1.png
+  python -m host.run_m1 --corpus book.txt --K 8 --L 4 --verify block
+  python -m host.run_m1 --drafts 8 --steps 100000
+  python -m host.run_m1 --L 4 --tree-nodes 16 --steps 100000
   python -m host.run_m1 --corpus book.txt --telemetry step --steps 10000
 
 {shared.EXIT_STATUS}"""
@@ -59,6 +62,10 @@ def command(
     k: shared.TopK = "64",
     tau: shared.Tau = "1.0",
     eps: shared.Eps = "auto",
+    length: shared.Length = None,
+    drafts: shared.Drafts = None,
+    tree_nodes: shared.TreeNodes = None,
+    verify: shared.Verify = None,
     seed: Annotated[str, typer.Option(metavar=INT, help="seed of target, noise and verifier, 0 to 2^64 - 1")] = "0",
     telemetry: Annotated[str, typer.Option(help="off, summary, or step (a row per token in steps.jsonl)")] = "summary",
     out: shared.Out = None,
@@ -87,6 +94,7 @@ def command(
         telemetry=telemetry,
         out=out,
         plot=plot,
+        drafting=shared.draft_options(length, drafts, tree_nodes, verify),
     )
     with shared.progress_bar(options.steps) as progress:
         result = run(options, progress=progress)

@@ -42,7 +42,7 @@ def freedman_p_value(deviation: float, variance: float) -> float:
 
 
 @dataclass
-class _Events:
+class Events:
     """How often an event came, how often it was to be expected, and the variance of that."""
 
     seen: int = 0
@@ -50,17 +50,23 @@ class _Events:
     variance: float = 0.0
 
     def add(self, came: bool, probability: float) -> None:
+        """Count one chance of the event."""
         probability = min(max(probability, 0.0), 1.0)
         self.seen += came
         self.expected += probability
         self.variance += probability * (1 - probability)
+
+    def result(self, name: str, alpha: float) -> TestResult:
+        """The test of this level: Freedman's bound."""
+        p_value = freedman_p_value(self.seen - self.expected, self.variance)
+        return TestResult(name=name, stat=float(self.seen), dof=1, p_value=p_value, alpha=alpha)
 
 
 class TextAssessment:
     """Takes one step after the other; `finish` gives the verdict."""
 
     def __init__(self) -> None:
-        self._events = {name: _Events() for name in NAMES}
+        self._events = {name: Events() for name in NAMES}
 
     def add(self, step: TextStep) -> None:
         """Count one step."""
@@ -85,16 +91,7 @@ class TextAssessment:
         Both tails by the bound: with a sum whose deviation has mean N t, the test fails with the power wanted where
         N t exceeds the d of the level and the d of 1 - `POWER` together.
         """
-        tests = tuple(
-            TestResult(
-                name=name,
-                stat=float(events.seen),
-                dof=1,
-                p_value=freedman_p_value(events.seen - events.expected, events.variance),
-                alpha=TEXT_ALPHA,
-            )
-            for name, events in self._events.items()
-        )
+        tests = tuple(events.result(name, TEXT_ALPHA) for name, events in self._events.items())
         variance = self._events["emitted"].variance
         needed = sum(_deviation(variance, level) for level in (TEXT_ALPHA, 1 - POWER))
         return Soundness(tests=tests, detectable_tv=min(1.0, needed / steps) if steps else 1.0)

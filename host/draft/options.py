@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from host.plan.checks import CHILDREN_MAX, NODES_MAX
 from host.plan.shape import TreeShape
-from host.verify.walk import check_walk_method, default_method
+from host.verify.walk import GUMBEL, check_walk_method, default_method
 from hw.spec.errors import SpecError, check_int
 
 from .drafting import LENGTH_MAX, Drafting, FixedDrafting, TreeDrafting
@@ -62,6 +62,12 @@ class DraftOptions:
             "tree_nodes": self.tree_nodes,
             "verify": self.verify or default_method(chain=not tree and (self.drafts or 1) == 1),
         }
+
+    @property
+    def one_draft(self) -> bool:
+        """Whether a step has one draft, and any rule for one draft will do."""
+        single = self.tree_nodes is None and (self.length or 1) == (self.drafts or 1) == 1
+        return single and self.verify != GUMBEL
 
     @property
     def nodes(self) -> int:

@@ -12,9 +12,9 @@ from host import stats
 from host.context_soundness import CONTEXT_ALPHA
 from host.decode.loop import DraftLoop
 from host.golden.exact import draft_law
-from host.m1 import assess, measure
 from host.m1 import run as run_m1
 from host.m1_setup import M1Options
+from host.m1_single import assess, measure
 from host.propose.table import TableProposer
 from host.psi.schema import Psi
 from host.soundness import POWER, Soundness
