@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host import m1, run_m1
+from host import m1, m1_single, run_m1
 from host.telemetry.schema import check_step
 from host.tsu.base import Draws
 from host.verify.single import SingleVerifier, Verified
@@ -202,6 +202,6 @@ def test_summary_looks_contexts_up_in_parts(monkeypatch: pytest.MonkeyPatch) -> 
     """The figures do not depend on how many laws are looked up together."""
     options = m1.M1Options(vocab=24, k=6, steps=5000, texts=100, telemetry="off")
     whole = m1.run(options)
-    monkeypatch.setattr(m1, "LOOK_UP_CONTEXTS", 5)
+    monkeypatch.setattr(m1_single, "LOOK_UP_CONTEXTS", 5)
     parts = m1.run(options)
     assert whole.rows == parts.rows
