@@ -8,6 +8,9 @@ from hw.spec.errors import SpecError
 
 from .single import check_target
 
+BLOCK = 256
+"""Masses whose sum is cumulated as one, before those of one block are."""
+
 
 def draw_token(p: npt.NDArray[np.float64], u: float) -> int:
     """Invert the cumulative sum of p: the first x with u < p(0) + ... + p(x).
@@ -30,6 +33,8 @@ def draw_token(p: npt.NDArray[np.float64], u: float) -> int:
 def draw_index(masses: npt.NDArray[np.float64], u: float) -> int:
     """Invert the cumulative sum of masses (n,) >= 0 that need not sum to 1, not all of them 0; see `draw_token`.
 
+    Sums of blocks are cumulated first, and then the masses of one block.
+
     Raises
     ------
     SpecError
@@ -37,8 +42,17 @@ def draw_index(masses: npt.NDArray[np.float64], u: float) -> int:
     """
     if not 0 <= u < 1:
         raise SpecError("u", u, "a number in [0, 1)")
-    cumulative = np.cumsum(masses)
-    index = int(np.searchsorted(cumulative, u * cumulative[-1], side="right"))
-    if index == masses.size:  # u * sum rounded up to the sum
-        return int(np.flatnonzero(masses)[-1])
-    return index
+    sums = np.add.reduceat(masses, np.arange(0, masses.size, BLOCK))
+    ends = np.cumsum(sums)
+    threshold = u * float(ends[-1])
+    block = _first_above(ends, threshold, sums)
+    start = block * BLOCK
+    within = masses[start : start + BLOCK]
+    below = float(ends[block - 1]) if block else 0.0
+    return start + _first_above(below + np.cumsum(within), threshold, within)
+
+
+def _first_above(cumulative: npt.NDArray[np.float64], threshold: float, masses: npt.NDArray[np.float64]) -> int:
+    """First index whose cumulative sum is above the threshold; the last of a mass where rounding leaves none."""
+    index = int(np.searchsorted(cumulative, threshold, side="right"))
+    return index if index < masses.size else int(np.flatnonzero(masses)[-1])

@@ -23,8 +23,11 @@ import numpy.typing as npt
 
 from .single import Number, accept_probability, correction, draw_from, residual
 
-BISECTIONS = 200
-"""Halvings of the interval of gamma, at most: they end when its ends are neighbours in float64."""
+NEWTON_STEPS = 60
+"""Of the search of gamma, at most; about five are needed."""
+
+SAFE = 1e-14
+"""Relative; gamma is rounded up by as much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,15 +76,27 @@ def recursive_acceptance(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64],
 
 
 def k_seq_gamma(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> float:
-    """gamma of k-SEQ: the upper end of an interval about the root. A larger gamma is legal, a smaller one is not."""
-    low, high = 1.0, float(n)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        if not low < middle < high:
+    """gamma of k-SEQ, `SAFE` above the root or less. A larger gamma is legal, a smaller one is not.
+
+    Newton's method inside an interval about the root: gamma beta = sum min(gamma q, p), whose slope is the mass Q of q
+    where gamma q <= p, and that of beta is -(beta - Q) / gamma. Where (1 - beta)^n is below the rounding of 1, all gamma
+    in a wide interval are roots in float64, and as good as another.
+    """
+    low, high, gamma = 1.0, float(n), 1.0
+    for _ in range(NEWTON_STEPS):
+        scaled = gamma * q
+        within = float(q @ (scaled <= p))
+        beta = float(np.minimum(scaled, p).sum()) / gamma
+        excess = 1 - (1 - beta) ** n - gamma * beta
+        low, high = (gamma, high) if excess > 0 else (low, gamma)
+        slope = within + n * (1 - beta) ** (n - 1) * (beta - within) / gamma
+        following = gamma + excess / slope if slope > 0 else high
+        if not low <= following <= high:
+            following = (low + high) / 2
+        if abs(following - gamma) <= SAFE / 2 * gamma:
             break
-        beta = float(np.minimum(q, p / middle).sum())
-        low, high = (middle, high) if 1 - (1 - beta) ** n > middle * beta else (low, middle)
-    return high
+        gamma = following
+    return min(max(gamma, following) * (1 + SAFE), float(n))
 
 
 def k_seq_acceptance(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> float:

@@ -6,13 +6,12 @@ Draft x_i is chosen with w(x_i) / sum_j w(x_j). Draws of one law, so the chosen 
     r(x) = n q(x) w(x) I(w(x)),   I(w) = integral_0^inf exp(-w t) phi(t)^(n - 1) dt,   phi(t) = sum_y q(y) exp(-w(y) t)
 
 (w / sum w is the integral of w exp(-t sum w)). It is accepted with min(1, p / r), else a token comes from (p - r)+:
-exact for every w > 0, because r is the law that was drawn from. Acceptance is sum_x min(p, r); w is fitted to it.
+exact for every w > 0, because r is the law that was drawn from (`host.verify.race_law`: to 1e-12). Acceptance is
+sum_x min(p, r); w is fitted to it (`host.verify.race_fit`).
 
-Weights are equal within groups of tokens of about the same p / q: r then needs sums over groups alone. The groups are
-finest where p has its mass (their number per unit of ln p / q goes with its root). A step of the fit is
-ln w <- ln w + ln(p / r), accelerated (Anderson, J. ACM 12, 1965); tokens that come up too often whatever is done, H of
-the optimum (`host.verify.multi`), start far below the others. The integral is the trapezoidal sum over ln t; for
-functions of this kind its error falls as exp(-pi^2 / h) with the step h (Trefethen and Weideman, SIAM Review 56, 2014).
+Weights are equal within groups of tokens of about the same p / q: r then needs sums over groups alone. A group is a
+cell, the leading bits of the float64 p / q, or several neighbours where many are used; groups are finest where p has
+its mass (their number per unit of ln p / q goes with its root).
 """
 
 from collections.abc import Sequence
@@ -23,39 +22,20 @@ import numpy.typing as npt
 
 from .draw import draw_index
 from .multi import MultiVerified
+from .race_fit import fit_groups
+from .race_law import Floats, chosen_law
 
-GROUPS = 512
+GROUPS = 1024
 """Groups of tokens, at most."""
 
-CELLS = 1 << 13
-"""Cells of ln p / q from which the groups are made, over `REACH` nats below the largest."""
+CELL_BITS = 8
+"""Each octave of p / q has 2**8 cells."""
 
-REACH = 12.0
-"""Nats; tokens further down weigh like the last of these."""
+OCTAVES = 18
+"""Cells reach so far below p / q = n; the last has what is above n (r is at most n q), the first what is below them."""
 
-SPAN = 40.0
-"""Largest difference of ln w."""
-
-APART = 8.0
-"""Nats by which tokens of H start below the others."""
-
-NEARLY_LEAST = 2e-3
-"""How far above the optimum's gap that of another set may be for its tokens to start apart as well."""
-
-STEPS = 40
-"""Steps of the fit, at most."""
-
-MEMORY = 5
-"""Former steps that the acceleration combines."""
-
-NEAR = 2e-4
-"""The fit ends where this much of the groups' optimum is missing."""
-
-FIT_STEP, FIT_START = 0.8, -14.0
-"""Step of the trapezoidal sum over ln t during the fit, and where it begins: an error of 5e-6."""
-
-LAW_STEP, LAW_START = 0.3, -36.0
-"""The same for the final law: an error of 5e-15."""
+CELLS = (OCTAVES << CELL_BITS) + 1
+_SHIFT = 52 - CELL_BITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +45,7 @@ class Race:
     Parameters
     ----------
     log_weights : float64 ndarray of shape (V,)
-        ln w, at most 0.
+        ln w, at most 0; 0 where q is.
     chosen : float64 ndarray of shape (V,)
         r; sums to 1 within 1e-12.
     """
@@ -88,14 +68,28 @@ def fit_race(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> 
     n : int
         Drafts.
     """
-    group = token_groups(p, q)
-    count = int(group.max()) + 1
-    p_mass = masses_of(group, np.where(q > 0, p, 0.0), count)
-    q_mass = masses_of(group, q, count)
+    if n == 1:
+        return Race(log_weights=np.zeros(len(q)), chosen=q)
+    if q.min() > 0:
+        return _fit_drawn(p, q, n)
+    drawn = np.flatnonzero(q)
+    race = _fit_drawn(p[drawn], q[drawn], n)
+    log_weights, chosen = np.zeros(len(q)), np.zeros(len(q))
+    log_weights[drawn], chosen[drawn] = race.log_weights, race.chosen
+    return Race(log_weights=log_weights, chosen=chosen)
+
+
+def _fit_drawn(p: Floats, q: Floats, n: int) -> Race:
+    """`fit_race` over tokens that are drawn, q > 0."""
+    cells = ratio_cells(p, q, n)
+    p_mass, q_mass = _sums(cells, p), cell_masses(cells, q)
+    used = np.flatnonzero(q_mass)
+    starts, group = groups_of(p_mass[used])
+    p_mass, q_mass = np.add.reduceat(p_mass[used], starts), np.add.reduceat(q_mass[used], starts)
     log_weights = fit_groups(p_mass, q_mass, n)
-    chosen = chosen_law(log_weights, q_mass, n, step=LAW_STEP, start=LAW_START)
-    each = np.divide(chosen, q_mass, out=np.zeros(count), where=q_mass > 0)
-    return Race(log_weights=log_weights[group], chosen=q * each[group])
+    tables = np.zeros((2, CELLS))
+    tables[:, used] = np.stack([log_weights, chosen_law(log_weights, q_mass, n) / q_mass])[:, group]
+    return Race(log_weights=tables[0].take(cells), chosen=q * tables[1].take(cells))
 
 
 def verify_race(
@@ -120,95 +114,39 @@ def verify_race(
     return MultiVerified(token=draw_index(masses if masses.any() else p, float(uniforms[2])), accepted=None)
 
 
-def token_groups(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Group of each token, in ascending order of p / q; those that are never drawn belong to the last."""
-    drawn = q > 0
-    logs = np.full(len(p), -np.inf)
-    np.log(np.divide(p, q, out=np.zeros(len(p)), where=drawn), out=logs, where=drawn & (p > 0))
-    top = logs.max()
-    if top == -np.inf:  # p and q do not touch
-        return np.zeros(len(p), dtype=np.intp)
-    cells = np.clip((logs - (top - REACH)) * ((CELLS - 1) / REACH), 0, CELLS - 1).astype(np.intp)
-    cells[~drawn] = CELLS - 1
-    density = np.sqrt(np.bincount(cells, np.where(drawn, p, 0.0), CELLS))
-    place = np.cumsum(density)
-    group_of_cell = np.minimum(place * (GROUPS / place[-1]), GROUPS - 1).astype(np.intp)
-    used = np.zeros(GROUPS, dtype=np.intp)
-    used[group_of_cell[cells[drawn]]] = 1
-    numbered: npt.NDArray[np.intp] = (np.cumsum(used) - 1)[group_of_cell[cells]]
-    return numbered
+def ratio_cells(p: Floats, q: Floats, n: int) -> npt.NDArray[np.int64]:
+    """Cell of each token, ascending with p / q; q > 0.
+
+    The bits of positive float64 numbers, read as integers, are in the order of the numbers: sign, exponent, fraction.
+    """
+    cells = (p / q).view(np.int64)
+    cells >>= _SHIFT
+    cells -= (int(np.float64(n).view(np.int64)) >> _SHIFT) - (CELLS - 1)
+    np.maximum(cells, 0, out=cells)
+    np.minimum(cells, CELLS - 1, out=cells)
+    return cells
 
 
-def masses_of(group: npt.NDArray[np.intp], law: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
-    """Mass of each of `count` groups."""
-    masses: npt.NDArray[np.float64] = np.bincount(group, law, count).astype(np.float64, copy=False)
-    return masses
+def cell_masses(cells: npt.NDArray[np.int64], law: Floats) -> Floats:
+    """Mass of each cell, to the last places: a running sum of equal probabilities would round them all one way.
+
+    Multiples of 2^-52 are added without rounding, and what they leave out is small.
+    """
+    multiples = law + 1.0
+    multiples -= 1.0
+    return _sums(cells, multiples) + _sums(cells, law - multiples)
 
 
-def fit_groups(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.float64]:
-    """ln w of each group, from the masses of p and q in the groups, in ascending order of p / q."""
-    log_p = np.log(np.maximum(p, 1e-300))
-    logs = log_p - np.log(q)
-    logs = np.maximum(logs, logs.max() - SPAN / 2)
-    gaps = np.cumsum(p) - np.cumsum(q) ** n
-    for end in tight_sets(gaps):
-        logs[: end + 1] -= APART
-    logs -= logs.max()
-    best: npt.NDArray[np.float64] = logs
-    most = -1.0
-    goal = p.sum() + min(0.0, gaps.min()) - NEAR
-    mixing = _Anderson(np.sqrt(p))
-    for _ in range(STEPS):
-        chosen = chosen_law(logs, q, n, step=FIT_STEP, start=FIT_START)
-        accepted = float(np.minimum(p, chosen).sum())
-        if accepted > most:
-            best, most = logs, accepted
-        if accepted >= goal:
-            break
-        change = np.clip(log_p - np.log(np.maximum(chosen, 1e-300)), -4.0, 4.0)
-        logs = mixing.next(logs, change)
-        logs = np.maximum(logs - logs.max(), -SPAN)
-    return best
+def _sums(cells: npt.NDArray[np.int64], law: Floats) -> Floats:
+    return np.bincount(cells, law, CELLS).astype(np.float64, copy=False)
 
 
-def tight_sets(gaps: npt.NDArray[np.float64]) -> list[int]:
-    """Where sets H end that come up too often: the least of each run of gaps near the least of all, if below 0."""
-    near = gaps < min(-1e-6, gaps.min() + NEARLY_LEAST)
-    starts = np.flatnonzero(near & ~np.append(False, near[:-1]))
-    ends = np.flatnonzero(near & ~np.append(near[1:], False))
-    return [int(start + gaps[start : end + 1].argmin()) for start, end in zip(starts, ends, strict=True)]
-
-
-def chosen_law(
-    log_weights: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int, *, step: float, start: float
-) -> npt.NDArray[np.float64]:
-    """Mass of each group in r, from the masses of q; the trapezoidal sum has this step and start in ln t."""
-    t = np.exp(np.arange(start, SPAN + 4.0, step))
-    weights = np.exp(log_weights)
-    decays = np.exp(-np.outer(weights, t))
-    inner = t * (q @ decays) ** (n - 1)
-    law: npt.NDArray[np.float64] = n * q * weights * (decays @ inner) * step
-    return law
-
-
-class _Anderson:
-    """Anderson's acceleration of a fixed-point iteration, errors weighed by the root of p's mass."""
-
-    def __init__(self, weigh: npt.NDArray[np.float64]) -> None:
-        self._weigh = weigh
-        self._points: list[npt.NDArray[np.float64]] = []
-        self._changes: list[npt.NDArray[np.float64]] = []
-
-    def next(self, point: npt.NDArray[np.float64], change: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Where to go from a point at which the plain iteration would go on by `change`."""
-        former = list(zip(self._points, self._changes, strict=True))
-        self._points = [*self._points, point][-MEMORY:]
-        self._changes = [*self._changes, change][-MEMORY:]
-        plain = point + change
-        if not former:
-            return plain
-        steps = np.stack([point - x for x, _ in former], axis=1)
-        turns = np.stack([change - g for _, g in former], axis=1)
-        shares = np.linalg.lstsq(turns * self._weigh[:, None], change * self._weigh, rcond=1e-8)[0]
-        found: npt.NDArray[np.float64] = plain - (steps + turns) @ shares
-        return found if np.abs(found - point).max() <= APART else plain
+def groups_of(p_mass: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """First cell of each group, and group of each cell, of the cells that are used."""
+    if len(p_mass) <= GROUPS:
+        every = np.arange(len(p_mass))
+        return every, every
+    place = np.cumsum(np.sqrt(p_mass))
+    group = np.minimum(place * (GROUPS / place[-1]), GROUPS - 1).astype(np.intp)
+    first = np.append(True, group[1:] != group[:-1])
+    return np.flatnonzero(first), np.cumsum(first) - 1

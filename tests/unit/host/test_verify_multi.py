@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from host.psi.batch import craft_laws
-from host.verify import multi, race
+from host.verify import multi
 from host.verify.multi import (
     k_seq_acceptance,
     k_seq_gamma,
@@ -19,6 +19,7 @@ from host.verify.multi import (
     verify_recursive,
 )
 from host.verify.race import Race, fit_race, verify_race
+from host.verify.race_law import chosen_law
 from host.verify.single import accept_probability, residual
 
 Row = list[Fraction]
@@ -194,7 +195,7 @@ def test_law_of_the_chosen_draft_is_that_of_its_definition(vocab_size: int, n: i
         wanted = chosen_by_enumeration(q, np.exp(fitted.log_weights), n)
         assert np.abs(fitted.chosen - wanted).max() < 1e-12
         logs = -rng.random(vocab_size) * rng.choice([1.0, 30.0])
-        law = race.chosen_law(logs - logs.max(), q, n, step=race.LAW_STEP, start=race.LAW_START)
+        law = chosen_law(logs - logs.max(), q, n)
         assert np.abs(law - chosen_by_enumeration(q, np.exp(logs - logs.max()), n)).max() < 1e-12
 
 
