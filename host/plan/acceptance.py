@@ -62,8 +62,7 @@ class AcceptanceTable:
         acceptances : sequence of floats in [0, 1]
             a_0 = 0, a_1, a_2, ...
         """
-        if len(acceptances) and acceptances[0] != 0:
-            raise SpecError("acceptances[0]", acceptances[0], "0: without a draft none is accepted")
+        _check_acceptances(acceptances)
         return cls(shares=tuple((a / max(n, 1),) * n for n, a in enumerate(acceptances)))
 
     @classmethod
@@ -75,8 +74,10 @@ class AcceptanceTable:
         acceptances : sequence of floats in [0, 1]
             a_0 = 0, a_1, a_2, ..., not decreasing.
         """
-        if len(acceptances) and acceptances[0] != 0:
-            raise SpecError("acceptances[0]", acceptances[0], "0: without a draft none is accepted")
+        _check_acceptances(acceptances)
+        for n, (before, after) in enumerate(pairwise(acceptances), 1):
+            if after < before:
+                raise SpecError(f"acceptances[{n}]", after, f"at least acceptances[{n - 1}] = {before}")
         steps = [after - before for before, after in pairwise(acceptances)]
         return cls(shares=tuple(tuple(steps[:n]) for n in range(len(acceptances))))
 
@@ -89,6 +90,13 @@ class AcceptanceTable:
     def acceptances(self) -> tuple[float, ...]:
         """a_n: probability that one of n drafts is accepted, n = 0, ..., `children_max`."""
         return tuple(min(1.0, math.fsum(row)) for row in self.shares)
+
+
+def _check_acceptances(acceptances: Sequence[float]) -> None:
+    """Raise `SpecError` unless these are a_0 = 0, a_1, ..., of at most 16 drafts."""
+    check_int("len(acceptances)", len(acceptances), 1, CHILDREN_MAX + 1)
+    for n, acceptance in enumerate(acceptances):
+        check_number(f"acceptances[{n}]", acceptance, 0.0, 1.0 if n else 0.0)
 
 
 # --- from distributions -----------------------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ Rule = Annotated[
     typer.Option(help="verification of the drafts of a node: " + ", ".join(RULES) + " (optimal: what none exceeds)"),
 ]
 Acceptances = Annotated[
-    str | None, typer.Option(metavar="<numbers>", help="measured a_1,a_2,... in place of a target, with commas")
+    str | None,
+    typer.Option(metavar="<numbers>", help="measured a_1,a_2,... in place of a target; with semicolons: of each depth"),
 ]
 Drafts = Annotated[
     str, typer.Option(help="drafts that the tail of psi is made for: auto (those of the node), or a number")
@@ -67,14 +68,15 @@ class Source:
 
     Parameters
     ----------
-    table : AcceptanceTable
+    tables : tuple of AcceptanceTable
+        Entry d is of the drafts below nodes of depth d; the last is of all further depths, too.
     targets : float64 ndarray of shape (contexts, V), or None
         None where acceptances were given.
     drafts : int or None
         Drafts that the tail of psi is made for; None: those of the node.
     """
 
-    table: AcceptanceTable
+    tables: tuple[AcceptanceTable, ...]
     targets: Rows | None
     drafts: int | None
 
@@ -95,19 +97,19 @@ def targets_from(
 
 
 def source(
-    *, rule: str, acceptances: str | None, drafts: str, k: str, targets: Callable[[], Rows]
+    *, rule: str, acceptances: str | None, drafts: str, k: int, targets: Callable[[], Rows]
 ) -> Source:  # fmt: skip
     """The table of the options --rule, --acceptances, --drafts, --K, and of the targets where they are asked for."""
     check_rule(rule)
     made_for = None if drafts == "auto" else integer("drafts", drafts)
     if acceptances is not None:
-        given = [0.0, *numbers("acceptances", acceptances)]
         make = AcceptanceTable.symmetric if rule in SYMMETRIC else AcceptanceTable.sequential
-        return Source(table=make(given), targets=None, drafts=made_for)
+        levels = [numbers("acceptances", level) for level in acceptances.split(";")]
+        return Source(tables=tuple(make([0.0, *level]) for level in levels), targets=None, drafts=made_for)
     rows = targets()
     with progress_bar("drafts", 16) as progress:
-        table = acceptance_table(targets=rows, k=integer("K", k), rule=rule, drafts=made_for, progress=progress)
-    return Source(table=table, targets=rows, drafts=made_for)
+        table = acceptance_table(targets=rows, k=k, rule=rule, drafts=made_for, progress=progress)
+    return Source(tables=(table,), targets=rows, drafts=made_for)
 
 
 def numbers(field: str, text: str) -> list[float]:

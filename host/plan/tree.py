@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from hw.spec.errors import SpecError, check_int
 
@@ -151,9 +152,9 @@ class _Search:
     def _best(self, depth: int, below: Values) -> tuple[Values, npt.NDArray[np.intp]]:
         """Value and number of children of a node of this depth for every budget."""
         values, counts = np.ones(self._budget + 1), np.zeros(self._budget + 1, dtype=np.intp)
-        table, shifted = self._table(depth), _shifted(below)
+        table = self._table(depth)
         for n in range(1, min(table.children_max, self._budget) + 1):
-            found = 1 + _suffixes(table.shares[n], shifted)[0][: self._budget + 1 - n]
+            found = 1 + _suffixes(table.shares[n], below[: self._budget + 1 - n])[0]
             better = found > values[n:] + GAIN
             values[n:][better], counts[n:][better] = found[better], n
         return values, counts
@@ -163,9 +164,9 @@ class _Search:
         n = int(self._counts[depth][budget])
         if n == 0:
             return ()
-        shares, below = self._table(depth).shares[n], self._values[depth + 1]
         left, children = budget - n, []
-        for share, others in zip(shares, _suffixes(shares, _shifted(below))[1:], strict=True):
+        shares, below = self._table(depth).shares[n], self._values[depth + 1][: left + 1]
+        for share, others in zip(shares, _suffixes(shares, below)[1:], strict=True):
             sums = share * below[: left + 1] + others[left::-1]  # entry b: this child has b drafts below it
             given = int(np.flatnonzero(sums >= sums.max() - GAIN)[-1])
             children.append(self.subtrees(depth + 1, given))
@@ -173,18 +174,21 @@ class _Search:
         return tuple(children)
 
 
-def _shifted(values: Values) -> Values:
-    """Entry (b, j): values[b - j], and values[0] where j > b."""
-    index = np.arange(len(values))
-    shifted: Values = values[np.maximum(index[:, None] - index, 0)]
-    return shifted
+def _suffixes(shares: Sequence[float], values: Values) -> list[Values]:
+    """For each k, what children k, k + 1, ... give together with at most b drafts below them, at entry b.
 
-
-def _suffixes(shares: Sequence[float], below: Values) -> list[Values]:
-    """For each k, what children k, k + 1, ... give together with at most b drafts below them, at entry b."""
-    size = len(below)
-    too_many = np.triu(np.full((size, size), np.inf), 1)
+    `values` are those of one child.
+    """
+    size = len(values)
+    padded = np.concatenate([values[::-1], np.full(size - 1, -np.inf)])
+    child = sliding_window_view(padded, size)[::-1]  # entry (b, j): values[b - j], and -inf where j > b
     sums: list[Values] = [np.zeros(size)]
+    work = np.empty((size, size))
     for share in reversed(shares):
-        sums.append((share * below + sums[-1][None, :] - too_many).max(axis=1))
+        if share > 0:
+            np.multiply(child, share, out=work)
+            work += sums[-1]
+            sums.append(work.max(axis=1))
+        else:
+            sums.append(sums[-1])
     return sums[::-1]

@@ -17,6 +17,7 @@ from host.telemetry.files import check_destination, write_json
 from hw.spec.errors import SpecError, check_int
 
 from . import options as given
+from .checks import NODES_MAX
 from .merge import distinct_nodes
 from .predict import tree_acceptance_rate
 from .shape import TreeShape
@@ -55,7 +56,7 @@ def tree(
     plot: Annotated[Path | None, typer.Option(help="draw expected tokens against budgets into this .png")] = None,
 ) -> int:
     """Plan and show; returns the exit status."""
-    budgets = sorted({check_int("nodes", budget, 1, 256) for budget in given.integers("nodes", nodes)})
+    budgets = sorted({check_int("nodes", budget, 1, NODES_MAX) for budget in given.integers("nodes", nodes)})
     limits = {name: _limit(name) for name in depths.split(",")}
     rounds = check_int("simulate", integer("simulate", simulate), 0, 1 << 24)
     for field, path in (("json", json), ("plot", plot)):
@@ -66,13 +67,13 @@ def tree(
     if rounds and (rule not in VERIFIERS or acceptances is not None or contexts != "1"):
         raise SpecError("simulate", rounds, "0, or one target and a rule of " + ", ".join(VERIFIERS))
     found = given.source(
-        rule=rule, acceptances=acceptances, drafts=drafts, k=k,
+        rule=rule, acceptances=acceptances, drafts=drafts, k=integer("K", k),
         targets=lambda: given.targets_from(pgen, vocab, alpha, seed, contexts, target),
     )  # fmt: skip
     contexts_found = 0 if found.targets is None else len(found.targets)
     if rounds and contexts_found != 1:
         raise SpecError("simulate", rounds, f"0 with {contexts_found} contexts: one target is simulated")
-    tables = [found.table]
+    tables = found.tables
     plans = {name: plan_trees(tables=tables, budgets=budgets, depth_max=limit) for name, limit in limits.items()}
     chain = [tokens_of_shape(TreeShape.chain(budget), tables) for budget in budgets]
     shared.print_lines(_lines(rule, found, budgets, plans, chain))
@@ -92,7 +93,7 @@ def tree(
 
 
 def _limit(name: str) -> int | None:
-    return None if name == NO_LIMIT else check_int("depths", integer("depths", name), 1, 256)
+    return None if name == NO_LIMIT else check_int("depths", integer("depths", name), 1, NODES_MAX)
 
 
 def _lines(
@@ -109,7 +110,8 @@ def _lines(
         for i, budget in enumerate(budgets)
     ]
     lines = ["expected tokens per target call", *given.columns_of(header, rows), ""]
-    lines += [f"rule={rule}", "acceptances=" + ",".join(f"{a:.4f}" for a in found.table.acceptances[1:])]
+    lines.append(f"rule={rule}")
+    lines += ["acceptances=" + ",".join(f"{a:.4f}" for a in table.acceptances[1:]) for table in found.tables]
     for budget, plan in zip(budgets, list(plans.values())[-1], strict=True):
         shape, tokens = plan.shape, plan.tokens_per_call
         rate = tree_acceptance_rate(tokens_per_call=tokens, nodes=shape.nodes) if shape.nodes else 0.0
@@ -134,7 +136,12 @@ def _record(
         for name, of in plans.items()
         for budget, plan in zip(budgets, of, strict=True)
     ]
-    return {"schema_version": 1, "rule": rule, "acceptances": list(found.table.acceptances), "trees": trees}
+    return {
+        "schema_version": 1,
+        "rule": rule,
+        "acceptances": [list(table.acceptances) for table in found.tables],
+        "trees": trees,
+    }
 
 
 def _simulate(
@@ -150,7 +157,7 @@ def _simulate(
                 shape, target=p, k=k, rounds=rounds, rng=rng, rule=rule, drafts=found.drafts, progress=progress
             )
         merged = distinct_nodes(shape, target=p, k=k, rounds=min(rounds, MERGED_ROUNDS), rng=rng, drafts=found.drafts)
-        deviation = deviation_of_shape(shape, [found.table])
+        deviation = deviation_of_shape(shape, found.tables)
         bound = deviation_bound(deviation=deviation, span=shape.depth, rounds=rounds, alpha=ALPHA)
         good = abs(sample.tokens_per_call - plan.tokens_per_call) <= bound and sample.p_value >= ALPHA
         sound = sound and good
