@@ -51,7 +51,7 @@ def summarise_blocks(
     """
     steps = np.array([row.steps for row in rows], dtype=np.int64)
     counts = tally.counts
-    share = share_row("accept_rate", sum(row.accepted for row in rows), int(steps.sum()))
+    share = share_row("accept_rate", sum(counts.num_accepted_tokens_per_pos[:1]), counts.num_drafts)
     overlap = mean_row("overlap", "", [row.overlap for row in rows], steps)
     means = [share, overlap, mean_row("ce_gap_nats", "nats", [row.ce_gap_nats for row in rows], steps)]
     emitted, worst = soundness["emitted"], soundness["worst_emitted"]

@@ -115,7 +115,8 @@ class BlockTally:
         seen = np.flatnonzero(drafts)
         return ContextRow(
             context=token, steps=steps, accepted=accepted, accept_rate=accepted / steps, accept_low=low,
-            accept_high=high, overlap=self._optimum(known, number), ce_gap_nats=ce_gap_nats(known.p, law.probabilities()),
+            accept_high=high, overlap=self._optimum(known, number),
+            ce_gap_nats=ce_gap_nats(known.p, law.probabilities()),
             mean_log_q=float(np.dot(drafts[seen], law.log_q(seen)) / drafts.sum()), emitted_p_value=p_value, k=psi.k,
             psi_bytes=self._bytes[token, number], tail=float(psi.tail), total=law.total,
         )  # fmt: skip

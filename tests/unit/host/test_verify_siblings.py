@@ -2,7 +2,6 @@
 """SiblingVerifier as a black box: its output law integrated over all drafts and decisions, and against the scalars."""
 
 import itertools
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -23,9 +22,7 @@ from host.verify.race import Race, fit_race
 from host.verify.siblings import METHODS, SiblingVerifier
 from host.verify.single import SingleVerifier
 from hw.spec.errors import SpecError
-
-LAST = 1 - 2.0**-53
-"""Largest uniform number: it refuses whatever can be refused."""
+from tests.reference.decisions import decisions
 
 SIZES = [(1, 1), (2, 1), (2, 3), (3, 2), (4, 2), *(pytest.param(v, 4, marks=pytest.mark.slow) for v in (3, 4))]
 """Pairs (V, n)."""
@@ -45,20 +42,6 @@ def cases(vocab_size: int, n: int, count: int) -> list[tuple[np.ndarray, DraftLa
     return [(rng.dirichlet(np.full(vocab_size, 0.8)), small_law(rng, vocab_size)) for _ in range(count)]
 
 
-def pieces(label: Callable[[float], object]) -> list[tuple[object, float, float]]:
-    """Label, beginning and length of the intervals of [0, 1) on which `label` is constant; each label has one."""
-    found, start = [], 0.0
-    while start < 1.0:
-        here, low, high = label(start), start, 1.0
-        if label(LAST) == here:
-            return [*found, (here, start, 1.0 - start)]
-        while (middle := (low + high) / 2) not in (low, high):
-            low, high = (middle, high) if label(middle) == here else (low, middle)
-        found.append((here, start, high - start))
-        start = high
-    return found
-
-
 def output_law(verifier: SiblingVerifier, q: np.ndarray) -> tuple[np.ndarray, float]:
     """Law of the emitted token and the chance that a draft is accepted, by running `decide` alone."""
     n, vocab_size = verifier.drafts, len(q)
@@ -71,36 +54,6 @@ def output_law(verifier: SiblingVerifier, q: np.ndarray) -> tuple[np.ndarray, fl
             law[token] += chance * share
             accepted += chance * share * (place is not None)
     return law, accepted
-
-
-def decisions(verifier: SiblingVerifier, drafts: tuple[int, ...]) -> Iterator[tuple[int, int | None, float]]:
-    """(token, place, probability) of each outcome for these drafts."""
-
-    def run(*numbers: float):
-        return verifier.decide(drafts, np.array(numbers))
-
-    if verifier.method == "race" and verifier.drafts > 1:
-        for place, u, share in pieces(lambda u: run(u, 0.0, 0.0).accepted):
-            passes = sum(
-                part
-                for passed, _, part in pieces(lambda d, u=u, place=place: run(u, d, 0.0).accepted == place)
-                if passed
-            )
-            yield drafts[place], place, share * passes
-            for token, _, piece in pieces(lambda v, u=u: run(u, LAST, v).token) if passes < 1 else []:
-                yield token, None, share * (1 - passes) * piece
-        return
-    still = 1.0
-    for i, draft in enumerate(drafts):
-        before, after = [LAST] * i, [0.0] * (len(drafts) - i)
-        label = lambda u, i=i, before=before, after=after: run(*before, u, *after).accepted == i  # noqa: E731
-        passes = sum(part for passed, _, part in pieces(label) if passed)
-        yield draft, i, still * passes
-        still *= 1 - passes
-        if still == 0:
-            return
-    for token, _, piece in pieces(lambda v: run(*[LAST] * len(drafts), v).token):
-        yield token, None, still * piece
 
 
 @pytest.mark.parametrize("method", METHODS[:3])
