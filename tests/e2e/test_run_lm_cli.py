@@ -259,3 +259,91 @@ def test_smollm2_on_the_rtl(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.startswith(prompt)
     assert "vocab_size=49152" in out
     assert "sound=yes" in out
+
+
+# --- several drafts -----------------------------------------------------------------------------------------------
+
+WAYS = {
+    "chain": ("--L", "4"),
+    "token": ("--L", "3", "--verify", "token"),
+    "siblings": ("--drafts", "6"),
+    "kseq": ("--drafts", "3", "--verify", "kseq"),
+    "tree": ("--L", "3", "--tree-nodes", "9"),
+    "gumbel": ("--L", "2", "--verify", "gumbel"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_rows_and_counts_of_several_drafts(capsys: pytest.CaptureFixture[str], models: Path, way: str) -> None:
+    """Positions go on by what was accepted and one more, the counts are the sums of the rows, the text is sound."""
+    corpus = ("--proposer", "ngram", "--corpus", str(models / "book.txt"))
+    status, _, lines, errors = call(capsys, models, *corpus, *WAYS[way], "--tokens", "60", "--telemetry", "step")
+    assert (status, errors, lines["sound"]) == (0, "", "yes")
+    path = Path(lines["metrics_path"])
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        check_step(row)
+    prompt, accepted = int(lines["prompt_tokens"]), [row["num_accepted_tokens"] for row in rows]
+    ends = np.minimum(prompt + np.cumsum(np.array(accepted) + 1), prompt + 60)
+    assert [row["position"] for row in rows] == [prompt, *ends[:-1]]
+    assert ends[-1] == prompt + 60
+    assert [row["first_reject"] for row in rows] == [
+        None if count == row["L"] else count for count, row in zip(accepted, rows, strict=True)
+    ]
+    summary = json.loads(path.with_name("summary.json").read_text())
+    assert summary["num_drafts"] == len(rows)
+    assert summary["num_accepted_tokens"] == sum(accepted) == sum(summary["num_accepted_tokens_per_pos"])
+    assert summary["mean_acceptance_length"] == pytest.approx(1 + np.mean(accepted))
+    assert summary["draft_acceptance_rate"] == pytest.approx(sum(accepted) / summary["num_draft_tokens"])
+    assert summary["overlap"] <= summary["optimum"] + 1e-12
+    assert (summary["target_passes"] == len(rows)) or way == "gumbel"
+
+
+def test_several_drafts_are_the_same_text_on_model_and_rtl(capsys: pytest.CaptureFixture[str], models: Path) -> None:
+    for way in ("chain", "siblings", "tree"):
+        texts = []
+        for backend in ("model", "rtl"):
+            status, text, _, _ = call(
+                capsys, models, *WAYS[way], "--tokens", "40", "--telemetry", "off", "--backend", backend
+            )
+            assert status == 0
+            texts.append(text)
+        assert texts[0] == texts[1]
+
+
+def test_gumbel_writes_the_same_text_with_every_proposer(capsys: pytest.CaptureFixture[str], models: Path) -> None:
+    """Chains, siblings and a tree, K, and the proposer: the text is a function of the model and the seed."""
+    corpus = ("--proposer", "ngram", "--corpus", str(models / "book.txt"))
+    texts = set()
+    for more in ((), ("--L", "3"), ("--drafts", "4", *corpus), ("--tree-nodes", "6", *corpus, "--ngram", "2")):
+        status, text, _, _ = call(
+            capsys, models, "--verify", "gumbel", "--tokens", "40", "--telemetry", "off", "--seed", "6", *more
+        )
+        assert status == 0
+        texts.add(text)
+    assert len(texts) == 1
+
+
+def test_several_drafts_of_a_model_without_the_lean_pass(capsys: pytest.CaptureFixture[str], models: Path) -> None:
+    for way in ("chain", "siblings", "tree"):
+        status, _, lines, _ = call(capsys, models, *WAYS[way], "--tokens", "30", "--telemetry", "off", target="gpt2")
+        assert (status, lines["sound"], lines["tokens"]) == (0, "yes", "30")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--L", "9"), "L = 9 is not legal: expected an integer in [1, 8]"),
+        (("--drafts", "0"), "drafts = 0 is not legal"),
+        (("--L", "2", "--drafts", "2"), "drafts = 2 is not legal: expected 1 with L = 2, or a tree"),
+        (("--tree-nodes", "many"), "tree_nodes = 'many' is not legal: expected an integer"),
+        (("--verify", "best"), "verify = 'best' is not legal: expected one of block, token, race"),
+        (("--drafts", "2", "--verify", "block"), "verify = 'block' is not legal"),
+    ],
+)
+def test_drafts_that_cannot_be(
+    capsys: pytest.CaptureFixture[str], models: Path, more: tuple[str, ...], message: str
+) -> None:
+    status, _, _, errors = call(capsys, models, *more)
+    assert status == 2
+    assert errors.startswith(f"error: {message}") and errors.count("\n") == 1

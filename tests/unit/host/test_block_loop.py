@@ -95,7 +95,9 @@ BUGS = {
     "a block whose weights are not carried on": (
         "block", lambda patch: patch.setattr(chain.ChainVerifier, "_passes", lambda self, i, weight: 1.0)
     ),
-    "a bonus token from a uniform law": ("token", lambda patch: patch.setattr(walk, "draw_token", lambda p, u: int(u * p.size))),
+    "a bonus token from a uniform law": (
+        "token", lambda patch: patch.setattr(walk, "draw_token", lambda p, u: int(u * p.size))
+    ),
 }  # fmt: skip
 
 
