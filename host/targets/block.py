@@ -61,24 +61,40 @@ def block_rows(
     """Rows of any target; see `BlockTarget.logprobs_block`."""
     if isinstance(target, BlockTarget):
         return target.logprobs_block(context, tokens, parents)
-    texts = [context]
-    for token, parent in zip(tokens.tolist(), parents.tolist(), strict=True):
-        texts.append(np.append(texts[parent], token))
+    texts = texts_of(context, tokens, parents)
     order = target.order
     if order is None or len(context) < order:  # texts of different length
-        return _Asked(target, texts)
+        return AskedRows(target, texts)
     ends: Contexts = np.stack([text[len(text) - order :] for text in texts])
     return target.logprobs(ends)
 
 
-class _Asked:
-    """Rows that are worked out one by one."""
+def texts_of(
+    context: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64], parents: npt.NDArray[np.intp]
+) -> list[npt.NDArray[np.int64]]:
+    """The text that ends with each node."""
+    texts = [context]
+    for token, parent in zip(tokens.tolist(), parents.tolist(), strict=True):
+        texts.append(np.append(texts[parent], token))
+    return texts
+
+
+class AskedRows:
+    """Rows that are worked out one by one.
+
+    Parameters
+    ----------
+    target : Target
+    texts : list of int64 ndarray
+        By node.
+    """
 
     def __init__(self, target: Target, texts: list[npt.NDArray[np.int64]]) -> None:
         self._target, self._texts = target, texts
         self._rows: dict[int, LogProbs] = {}
 
     def __getitem__(self, node: int) -> npt.NDArray[np.float64]:
+        """See `Rows`."""
         if node not in self._rows:
             self._rows[node] = self._target.logprobs(self._texts[node][None])
         row: npt.NDArray[np.float64] = self._rows[node][0]

@@ -455,3 +455,25 @@ def test_tokenizer_files(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ValueError, match="is malformed"):
         HfTokenizer(path=tmp_path / "tokenizer.json")
+
+
+@pytest.mark.parametrize("croppable", [True, False])
+def test_blocks_of_a_model_of_another_kind(gpt2: Path, croppable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain is one pass where the cache can be cut; else, and for a tree, rows are computed when asked for."""
+    if not croppable:
+        monkeypatch.setattr("transformers.cache_utils.DynamicCache.is_croppable", property(lambda self: False))
+    target = CausalLmTarget.from_folder(gpt2)
+
+    def fresh(text: np.ndarray) -> np.ndarray:
+        return CausalLmTarget.from_folder(gpt2).logprobs(text[None])[0]
+
+    for accepted, text in ((0, CONTEXT[:5]), (2, CONTEXT[:8]), (0, np.append(CONTEXT[:7], 9)), (1, CONTEXT[:9])):
+        drafts, passes = CONTEXT[len(text) : len(text) + 3], target.passes
+        rows = target.logprobs_block(text, drafts, np.arange(3))
+        if croppable:
+            assert target.passes == passes + 1
+        for node in range(accepted + 1):
+            assert np.allclose(rows[node], fresh(np.append(text, drafts[:node])), atol=2e-5)
+    rows = target.logprobs_block(CONTEXT[:6], CONTEXT[20:22], np.array([0, 0]))
+    for node, text in ((0, CONTEXT[:6]), (2, np.append(CONTEXT[:6], CONTEXT[21]))):
+        assert np.allclose(rows[node], fresh(text), atol=2e-5)
