@@ -179,12 +179,39 @@ def test_the_guide_shows_commands() -> None:
     assert len(blocks(GUIDE)) >= 3
 
 
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def is_printed(line: str, printed: list[str], *, fitted: bool) -> bool:
+    """Whether a line is among the printed ones; what hangs on the race's fit, or on its draws, may differ a little."""
+    if not fitted or line in printed:
+        return line in printed
+    plain = re.sub(r"p_value=\S+", "p_value", line)
+    numbers = [float(number) for number in NUMBER.findall(plain)]
+    for other in (re.sub(r"p_value=\S+", "p_value", candidate) for candidate in printed):
+        if NUMBER.sub("#", other).split() == NUMBER.sub("#", plain).split():
+            found = [float(number) for number in NUMBER.findall(other)]
+            if all(abs(x - y) <= 0.02 * max(x, 1.0) for x, y in zip(numbers, found, strict=True)):
+                return True
+    return False
+
+
 @pytest.mark.parametrize(("command", "shown"), [pytest.param(*block, id=block[0]) for block in blocks(GUIDE)])
 def test_the_guide_shows_what_is_printed(capsys: pytest.CaptureFixture[str], command: str, shown: list[str]) -> None:
     """Every line that the guide shows below a command is one that it prints; `...` stands for left-out lines."""
     assert main(shlex.split(command)) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert [line for line in shown if line != "..." and line not in printed] == []
+    fitted = not command.startswith("knob") and not re.search("--rule|--acceptances", command)
+    assert [line for line in shown if line != "..." and not is_printed(line, printed, fitted=fitted)] == []
+
+
+def test_lines_that_are_not_printed_are_seen() -> None:
+    printed = ["tokens=5.157 p_value=0.3 drafts=32", "as_predicted=yes"]
+    assert is_printed("tokens=5.160 p_value=0.9 drafts=32", printed, fitted=True)
+    assert not is_printed("tokens=5.160 p_value=0.3 drafts=32", printed, fitted=False)
+    assert not is_printed("tokens=5.357 p_value=0.3 drafts=32", printed, fitted=True)
+    assert not is_printed("tokens=5.157 p_value=0.3 drafts=33", printed, fitted=True)
+    assert not is_printed("as_predicted=no", printed, fitted=True)
 
 
 def test_python_in_the_guide() -> None:
