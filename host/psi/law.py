@@ -2,6 +2,7 @@
 """The law of the drafts as exact integers: the one q that ratio and residual share."""
 
 import operator
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -101,7 +102,7 @@ class DraftLaw:
             `token` is outside the vocabulary.
         """
         token = check_int("token", token, 0, self.vocab_size - 1)
-        k = int(np.searchsorted(self.ids, token))
+        k = bisect_left(self.ids, token)
         if k < self.k and self.ids[k] == token:
             return Fraction(int(self.weights[k]), self.total)
         return Fraction(self.tail_weight, self.total * self.spread)
@@ -111,28 +112,36 @@ class DraftLaw:
         return self._probabilities
 
     @property
-    def _tail_probability(self) -> float:
-        """q of one tail token."""
+    def tail_probability(self) -> float:
+        """q of one tail token; 0 where there is none."""
         return self.tail_weight / (self.total * max(1, self.spread))
 
     @cached_property
+    def head_probabilities(self) -> npt.NDArray[np.float64]:
+        """q of the ids, float64 (K,)."""
+        q: npt.NDArray[np.float64] = self.weights.astype(np.float64) / float(self.total)
+        return q
+
+    @cached_property
     def _probabilities(self) -> npt.NDArray[np.float64]:
-        q = np.full(self.vocab_size, self._tail_probability)
-        q[self.ids] = self.weights.astype(np.float64) / float(self.total)
+        q = np.full(self.vocab_size, self.tail_probability)
+        q[self.ids] = self.head_probabilities
         q.flags.writeable = False
         return q
 
-    def probability_of(self, tokens: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """q of some tokens, float64 with the bits of `probabilities`, without a pass over the V tokens.
+    def probability(self, token: int) -> float:
+        """q of one token, the float nearest to the fraction; see `q`."""
+        token = check_int("token", token, 0, self.vocab_size - 1)
+        k = bisect_left(self.ids, token)
+        if k < self.k and self.ids[k] == token:
+            return int(self.weights[k]) / self.total
+        return self.tail_probability
 
-        Parameters
-        ----------
-        tokens : integer array of any shape, every entry in [0, V)
-        """
-        index, is_head = self._bucket(tokens)
-        head = self.weights[index].astype(np.float64) / float(self.total)
-        q: npt.NDArray[np.float64] = np.where(is_head, head, self._tail_probability)
-        return q
+    def excess(self, masses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(masses - q)+ of every token, float64 (V,), with the bits of `probabilities` and without making it."""
+        left: npt.NDArray[np.float64] = masses - self.tail_probability
+        left[self.ids] = masses[self.ids] - self.head_probabilities
+        return np.maximum(left, 0.0, out=left)
 
     def weight_of(self, tokens: npt.ArrayLike) -> npt.NDArray[np.uint64]:
         """Integer weight of each token's bucket, uint64: w_k of a top-K id, T of a tail token.

@@ -25,7 +25,9 @@ from host.psi.law import DraftLaw
 from hw.spec.errors import SpecError
 
 from .draw import draw_index
-from .single import Number, accept_probability, check_target, correction, draw_from, residual
+from .single import Number, accept_probability, check_rows, correction, draw_from, residual
+
+Floats = npt.NDArray[np.float64]
 
 METHODS = ("block", "token")
 """How a chain is verified, by name; the first is the default."""
@@ -160,10 +162,10 @@ class ChainVerifier:
         self._method = check_method(method)
         if not laws or p.ndim != 2 or len(p) != len(laws) + 1:
             raise SpecError("shape of p", p.shape, f"(L + 1, V) for L = {len(laws)} laws, at least one")
-        for row, law in zip(p, laws, strict=False):
-            check_target(row, law.vocab_size)
-        check_target(p[-1], laws[-1].vocab_size)
-        self._p, self.laws = p, tuple(laws)
+        sizes = {law.vocab_size for law in laws}
+        if sizes != {p.shape[1]}:
+            raise SpecError("shape of p", p.shape, f"(L + 1, V) for laws over V = {', '.join(map(str, sorted(sizes)))}")
+        self._p, self.laws = check_rows(p), tuple(laws)
 
     def decide(self, drafts: Sequence[int], uniforms: npt.NDArray[np.float64]) -> ChainVerified:
         """Verify drafts with given uniform numbers of shape (L + 1,): decisions, and the token behind.
@@ -175,40 +177,48 @@ class ChainVerifier:
         """
         if len(drafts) != len(self.laws) or uniforms.shape != (len(self.laws) + 1,):
             raise SpecError("drafts", len(drafts), f"{len(self.laws)} drafts and one uniform number more")
-        accepted, weight = self._token(drafts, uniforms) if self._method == "token" else self._block(drafts, uniforms)
-        masses = self._p[accepted]
-        if accepted < len(self.laws):
-            left = np.maximum(weight * masses - self.laws[accepted].probabilities(), 0.0)
-            masses = left if left.any() else masses  # see `host.verify.single.correction`
-        return ChainVerified(accepted=accepted, token=draw_index(masses, float(uniforms[-1])))
+        numbers: list[float] = uniforms.tolist()
+        if self._method == "token":
+            accepted, masses = self._token(drafts, numbers)
+        else:
+            accepted, masses = self._block(drafts, numbers)
+        return ChainVerified(accepted=accepted, token=draw_index(masses, numbers[-1]))
 
     def _ratio(self, i: int, draft: int) -> float:
         """p_i(x) / q_(i+1)(x) of draft i + 1."""
-        law = self.laws[i]
-        q = law.q(draft)
-        if q == 0:
+        q = self.laws[i].probability(draft)
+        if q == 0.0:
             raise SpecError("draft", draft, "a token that its law can draw")
-        return float(self._p[i, draft]) / float(q)
+        return float(self._p[i, draft]) / q
 
-    def _token(self, drafts: Sequence[int], uniforms: npt.NDArray[np.float64]) -> tuple[int, float]:
-        for i, draft in enumerate(drafts):
-            if not uniforms[i] < min(1.0, self._ratio(i, draft)):
-                return i, 1.0
-        return len(drafts), 1.0
+    def _excess(self, i: int, weight: float) -> Floats:
+        """(w p_i - q_(i+1))+."""
+        return self.laws[i].excess(self._p[i] if weight == 1.0 else weight * self._p[i])
 
-    def _block(self, drafts: Sequence[int], uniforms: npt.NDArray[np.float64]) -> tuple[int, float]:
+    def _behind(self, i: int, left: Floats) -> Floats:
+        """Masses of the token behind i drafts: `left`, or p_i where it is 0 (`host.verify.single.correction`)."""
+        return left if left.any() else self._p[i]
+
+    def _token(self, drafts: Sequence[int], uniforms: Sequence[float]) -> tuple[int, Floats]:
+        """tau, and masses of the token behind."""
+        ratios = [self._ratio(i, draft) for i, draft in enumerate(drafts)]
+        for i, ratio in enumerate(ratios):
+            if not uniforms[i] < min(1.0, ratio):
+                return i, self._behind(i, self._excess(i, 1.0))
+        return len(drafts), self._p[-1]
+
+    def _block(self, drafts: Sequence[int], uniforms: Sequence[float]) -> tuple[int, Floats]:
+        """The same. h_i is at most w_i, because S_i is: a number that is not below w_i needs no sum over V."""
         weights = [1.0]
         for i, draft in enumerate(drafts):
             weights.append(min(1.0, weights[-1] * self._ratio(i, draft)))
-        for i in range(len(drafts), 0, -1):  # the last that passes: those before it need no sum over V
-            if uniforms[i - 1] < self._passes(i, weights[i]):
-                return i, weights[i]
-        return 0, 1.0
-
-    def _passes(self, i: int, weight: float) -> float:
-        """h_i."""
-        if i == len(self.laws) or weight == 0.0:
-            return weight
-        left = float(np.maximum(weight * self._p[i] - self.laws[i].probabilities(), 0.0).sum())
-        spare = left + 1 - weight
-        return left / spare if spare > 0 else 1.0
+        if uniforms[len(drafts) - 1] < weights[-1]:
+            return len(drafts), self._p[-1]
+        for i in range(len(drafts) - 1, 0, -1):  # the last that passes decides
+            if uniforms[i - 1] < (weight := weights[i]):
+                left = self._excess(i, weight)
+                mass = float(left.sum())
+                spare = mass + 1 - weight
+                if uniforms[i - 1] < (mass / spare if spare > 0 else 1.0):
+                    return i, self._behind(i, left)
+        return 0, self._behind(0, self._excess(0, 1.0))

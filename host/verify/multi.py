@@ -79,8 +79,8 @@ def k_seq_gamma(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) 
     """gamma of k-SEQ, `SAFE` above the root or less. A larger gamma is legal, a smaller one is not.
 
     Newton's method inside an interval about the root: gamma beta = sum min(gamma q, p), whose slope is the mass Q of q
-    where gamma q <= p, and that of beta is -(beta - Q) / gamma. Where (1 - beta)^n is below the rounding of 1, all gamma
-    in a wide interval are roots in float64, and as good as another.
+    where gamma q <= p, and that of beta is -(beta - Q) / gamma. Where (1 - beta)^n is below the rounding of 1, all
+    gamma in a wide interval are roots in float64, one as good as another.
     """
     low, high, gamma = 1.0, float(n), 1.0
     for _ in range(NEWTON_STEPS):

@@ -102,7 +102,7 @@ class SiblingVerifier:
             raise SpecError("len(drafts)", len(drafts), f"n = {self.drafts}")
         numbers = check_uniforms(uniforms, self.uniforms)
         tokens = [check_int("draft", draft, 0, self.law.vocab_size - 1) for draft in drafts]
-        chances: list[float] = self.law.probability_of(np.array(tokens)).tolist()
+        chances = [self.law.probability(token) for token in tokens]
         if 0.0 in chances:
             raise SpecError("draft", tokens[chances.index(0.0)], "a token that its law can draw")
         return self._rule.decide(tokens, chances, numbers)
@@ -160,7 +160,7 @@ class _Recursive:
         """What the emitted token must follow behind so many refusals."""
         while len(self._left) <= refused:
             left = self._left[-1]
-            masses = np.maximum(left - self._law.probabilities(), 0.0)
+            masses = self._law.excess(left)
             mass = float(masses.sum())
             self._left.append(masses / mass if mass > 0 else left)  # see `host.verify.single.correction`
         return self._left[refused]

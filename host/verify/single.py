@@ -132,12 +132,22 @@ def check_target(p: npt.NDArray[np.float64], vocab_size: int) -> npt.NDArray[np.
     """Return p, or raise `SpecError` unless it is a distribution over `vocab_size` tokens."""
     if p.shape != (vocab_size,):
         raise SpecError("shape of p", p.shape, f"({vocab_size},), one probability per token of the law")
-    if not np.all(np.isfinite(p)) or p.min() < 0:
-        raise SpecError("p", float(p[~(p >= 0) | np.isinf(p)][0]), "finite probabilities, none below 0")
-    total = float(p.sum())
-    if abs(total - 1) > SUM_TOLERANCE:
-        raise SpecError("sum of p", total, f"1 within {SUM_TOLERANCE:g}")
-    return p
+    return check_rows(p)
+
+
+def check_rows(p: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return p, or raise `SpecError` unless its rows, along the last axis, are distributions.
+
+    A number that is not finite makes its row's least entry or its sum one that does not pass.
+    """
+    totals = np.atleast_1d(p.sum(axis=-1))
+    off = np.abs(totals - 1)
+    if p.min() >= 0 and off.max() <= SUM_TOLERANCE:
+        return p
+    wrong = p[~(p >= 0) | np.isinf(p)]
+    if wrong.size:
+        raise SpecError("p", float(wrong[0]), "finite probabilities, none below 0")
+    raise SpecError("sum of p", float(totals[off.argmax()]), f"1 within {SUM_TOLERANCE:g}")
 
 
 Integers = Callable[[npt.NDArray[np.intp]], tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]]
@@ -233,7 +243,7 @@ class SingleVerifier:
     @cached_property
     def _masses(self) -> npt.NDArray[np.float64]:
         """Masses of the recovered token, not normalised. They are worked out when a draft is refused."""
-        masses: npt.NDArray[np.float64] = np.maximum(self._p - self.law.probabilities(), 0.0)
+        masses = self.law.excess(self._p)
         return masses if masses.any() else self._p
 
     @cached_property
