@@ -5,11 +5,12 @@ import typer
 
 from host.runs import command as shared
 
+from .chain_command import chain
 from .knob_command import knob
 from .speedup_command import speedup
 from .tree_command import tree
 
-HELP = """Plan block drafts: token trees under a node budget, their modelled speed-up, and bytes of psi against drafts.
+HELP = """Plan block drafts: token trees, chains as a block, their modelled speed-up, and bytes of psi against drafts.
 
 \b
 Examples
@@ -18,6 +19,7 @@ Examples
   python -m host.plan tree --acceptances 0.72,0.9,0.96,0.98 --nodes 32 --json tree.json
   python -m host.plan tree --simulate 20000
   python -m host.plan speedup --target-ms 30 --node-ms 0.2 --baud 3000000 --psi-bytes 336
+  python -m host.plan chain --corpus book.txt --tau 1.5
   python -m host.plan knob --pgen zipf --alpha 1.1 --acceptance 0.95
 
 \b
@@ -30,6 +32,7 @@ Exit status
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=HELP)
 app.command(help="Trees of most expected tokens per target call, a table and their shapes.")(tree)
+app.command(help="What a chain of drafts gives on a text, as a block and token by token.")(chain)
 app.command(help="Modelled speed-up over decoding without drafts, in every part and assumption.")(speedup)
 app.command(help="The smallest psi that reaches a wanted acceptance, for each number of drafts.")(knob)
 
