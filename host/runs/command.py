@@ -172,12 +172,16 @@ def print_lines(lines: Sequence[str]) -> None:
         raise OutputError(f"standard output cannot be written: {error.strerror}") from None
 
 
+class _Said(int):
+    """An exit status whose reason stands on standard error already."""
+
+
 def verdict(summary: Summary) -> int:
     """Exit status of a finished run; says on standard error why it is not 0."""
     soundness = summary.soundness
     if not summary.values["complete"]:
         print("interrupted: the figures are those of the steps that were done", file=sys.stderr)
-        return INTERRUPTED
+        return _Said(INTERRUPTED)
     if not soundness.sound:
         failed = ", ".join(f"{name} (p = {soundness[name].p_value:.3g})" for name in soundness.failed)
         print(f"not sound: {failed}", file=sys.stderr)
@@ -209,9 +213,9 @@ def main(app: typer.Typer, program: str, arguments: list[str] | None) -> int:
         return _refuse(str(error), REFUSED)
     except MemoryError:
         return _refuse("out of memory: fewer steps, or a smaller vocabulary, are needed", REFUSED)
-    except KeyboardInterrupt:
+    if status == INTERRUPTED and not isinstance(status, _Said):  # typer's answer to SIGINT
         return _refuse("interrupted before there was a result", INTERRUPTED)
-    return status or SOUND
+    return int(status or SOUND)
 
 
 def _refuse(message: str, status: int) -> int:

@@ -218,3 +218,12 @@ def test_python_in_the_guide() -> None:
     """The Python block runs as it stands."""
     for block in re.findall(r"^```python\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL):
         exec(compile(block, "docs/how-to/plan.md", "exec"), {})
+
+
+def test_an_interrupt_is_said_in_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("host.plan.tree_command.plan_trees", interrupt)
+    assert main(["tree", "--acceptances", "0.5,0.7"]) == 130
+    assert capsys.readouterr().err == "error: interrupted before there was a result\n"
