@@ -33,6 +33,9 @@ from .tsu.registry import BACKENDS, open_tsu
 Draw = Callable[[int], object]
 """Draws n tokens."""
 
+PARTS = {"draws": 50_000, "verify": 32_768}
+"""What can be measured, and the V of it."""
+
 SHAPES = ((64, 1), (64, 8), (256, 1), (256, 8))
 """Pairs (K, lanes) of the backends; the NumPy samplers take the first K of each."""
 
@@ -247,20 +250,39 @@ def library_lines(samplers: list[Contender]) -> list[str]:
 
 
 def main(
-    vocab: Annotated[int, typer.Option(help="Vocabulary size V.")] = 50_000,
+    part: Annotated[str, typer.Option(help="What is measured: " + ", ".join(PARTS) + ".")] = "draws",
+    vocab: Annotated[int | None, typer.Option(help="Vocabulary size V; 50000, and of verifiers 32768.")] = None,
     rounds: Annotated[int, typer.Option(help="Alternating rounds; the median of each sampler is shown.")] = 7,
     seconds: Annotated[float, typer.Option(help="CPU time of one sampler in one round.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Seed of psi and noise.")] = 1,
     backend: Annotated[list[str] | None, typer.Option(help="Backends to measure; all by default.")] = None,
 ) -> None:
-    """Print draws per second of every backend, of NumPy's Generator.choice and of a sampler with O(V) work per draw."""
+    """Print draws per second of every backend, of NumPy's Generator.choice and of a sampler with O(V) work per draw.
+
+    With --part verify: tokens per second of the verifier of one draft, milliseconds per token of those of several
+    drafts of a position, microseconds per chain.
+
+    \b
+    Examples
+      python -m host.bench --backend model --backend rtl
+      python -m host.bench --part verify
+      python -m host.bench --part verify --vocab 152000 --rounds 3
+    """
     console = Console()
     try:
-        check_int("vocab", vocab, 512, TsuConfig().vocab_max)
+        if part not in PARTS:
+            raise SpecError("part", part, "one of " + ", ".join(PARTS))
+        vocab = check_int("vocab", PARTS[part] if vocab is None else vocab, 512, TsuConfig().vocab_max)
         check_int("rounds", rounds, 1, 1000)
         check_int("seed", seed, 0, (1 << 64) - 1)
         if not 0.001 <= seconds <= 60:
             raise SpecError("seconds", seconds, "a number in [0.001, 60]")
+        if part == "verify":
+            from .bench_verify import verify_tables
+
+            for table in verify_tables(vocab_size=vocab, rounds=rounds, seed=seed):
+                console.print(table)
+            return
         with ExitStack() as stack:
             names = backend or list(MEASURED)
             for name in names:

@@ -61,7 +61,10 @@ def position_uniforms(*, seed: int, position: int, count: int) -> npt.NDArray[np
     key = np.array([check_int("seed", seed, 0, WORD_LIMIT), 0], dtype=np.uint64)
     counter = np.array([0, 0, 0, check_int("position", position, 0, WORD_LIMIT)], dtype=np.uint64)
     words = np.random.Philox(key=key, counter=counter).random_raw(check_int("count", count, 0, 1 << 32))
-    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    words >>= np.uint64(11)
+    uniforms = words.astype(np.float64)
+    uniforms *= 2.0**-53
+    return uniforms
 
 
 def gumbel_token(p: npt.NDArray[np.float64], *, seed: int, position: int) -> int:
@@ -87,8 +90,9 @@ def race_winner(p: npt.NDArray[np.float64], uniforms: npt.NDArray[np.float64]) -
 
     1 - U <= -ln U: logarithms are taken of those tokens alone whose bound does not rule them out.
     """
-    bounds = np.full(p.shape, np.inf)
-    np.divide(1.0 - uniforms, p, out=bounds, where=p > 0)
+    bounds = 1.0 - uniforms
+    with np.errstate(divide="ignore"):
+        bounds /= p
     first = int(bounds.argmin())
     if uniforms[first] == 0.0:  # then every bound is 1 / p: the most probable of these tokens has the least of them
         near = np.flatnonzero(p)

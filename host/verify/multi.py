@@ -83,10 +83,11 @@ def k_seq_gamma(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) 
     gamma in a wide interval are roots in float64, one as good as another.
     """
     low, high, gamma = 1.0, float(n), 1.0
+    scaled, held = np.empty((2, len(q)))
     for _ in range(NEWTON_STEPS):
-        scaled = gamma * q
-        within = float(q @ (scaled <= p))
-        beta = float(np.minimum(scaled, p).sum()) / gamma
+        np.multiply(q, gamma, out=scaled)
+        within = float(np.multiply(q, scaled <= p, out=held).sum())
+        beta = float(np.minimum(scaled, p, out=scaled).sum()) / gamma
         excess = 1 - (1 - beta) ** n - gamma * beta
         low, high = (gamma, high) if excess > 0 else (low, gamma)
         slope = within + n * (1 - beta) ** (n - 1) * (beta - within) / gamma

@@ -81,15 +81,18 @@ def fit_race(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> 
 
 def _fit_drawn(p: Floats, q: Floats, n: int) -> Race:
     """`fit_race` over tokens that are drawn, q > 0."""
-    cells = ratio_cells(p, q, n)
-    p_mass, q_mass = _sums(cells, p), cell_masses(cells, q)
-    used = np.flatnonzero(q_mass)
+    cells, work = ratio_cells(p, q, n), np.empty(len(q))
+    p_mass, q_mass = _sums(cells, p), cell_masses(cells, q, work)
+    used = np.flatnonzero(q_mass > 0)
     starts, group = groups_of(p_mass[used])
     p_mass, q_mass = np.add.reduceat(p_mass[used], starts), np.add.reduceat(q_mass[used], starts)
     log_weights = fit_groups(p_mass, q_mass, n)
     tables = np.zeros((2, CELLS))
-    tables[:, used] = np.stack([log_weights, chosen_law(log_weights, q_mass, n) / q_mass])[:, group]
-    return Race(log_weights=tables[0].take(cells), chosen=q * tables[1].take(cells))
+    tables[0, used] = log_weights.take(group)
+    tables[1, used] = (chosen_law(log_weights, q_mass, n) / q_mass).take(group)
+    chosen: Floats = tables[1].take(cells, out=work, mode="clip")
+    chosen *= q
+    return Race(log_weights=tables[0].take(cells), chosen=chosen)
 
 
 def verify_race(
@@ -110,7 +113,8 @@ def verify_race(
     draft = int(drafts[place])
     if uniforms[1] * race.chosen[draft] < p[draft]:
         return MultiVerified(token=draft, accepted=place)
-    masses = np.maximum(p - race.chosen, 0.0)
+    masses = p - race.chosen
+    np.maximum(masses, 0.0, out=masses)
     return MultiVerified(token=draw_index(masses if masses.any() else p, float(uniforms[2])), accepted=None)
 
 
@@ -127,14 +131,18 @@ def ratio_cells(p: Floats, q: Floats, n: int) -> npt.NDArray[np.int64]:
     return cells
 
 
-def cell_masses(cells: npt.NDArray[np.int64], law: Floats) -> Floats:
+def cell_masses(cells: npt.NDArray[np.int64], law: Floats, work: Floats) -> Floats:
     """Mass of each cell, to the last places: a running sum of equal probabilities would round them all one way.
 
-    Multiples of 2^-52 are added without rounding, and what they leave out is small.
+    Multiples of 2^-52 are added without rounding, and what they leave out is small. `work` (V,) is overwritten: new
+    memory of this size costs more than the arithmetic.
     """
-    multiples = law + 1.0
-    multiples -= 1.0
-    return _sums(cells, multiples) + _sums(cells, law - multiples)
+    np.add(law, 1.0, out=work)
+    work -= 1.0
+    masses = _sums(cells, work)
+    np.subtract(law, work, out=work)
+    masses += _sums(cells, work)
+    return masses
 
 
 def _sums(cells: npt.NDArray[np.int64], law: Floats) -> Floats:

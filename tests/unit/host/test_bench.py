@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+import time
 from itertools import count
 
 import numpy as np
@@ -19,7 +20,10 @@ from host.bench import (
     real_law,
     render,
 )
+from host.bench_verify import Timed
 from host.psi.schema import Psi
+from host.verify.chain import METHODS as CHAIN_METHODS
+from host.verify.siblings import METHODS
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -98,9 +102,32 @@ def test_thrml_stands_beside_the_library_by_itself() -> None:
         assert f"{LIBRARY}, {batch}" in done.stdout
 
 
+def test_part_verify_prints_every_verifier() -> None:
+    done = run("--part", "verify", "--vocab", "512", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    for text in ("M tokens/s", "V = 512", "ms per token", "us per chain", *METHODS, *CHAIN_METHODS, "49152"):
+        assert text in done.stdout
+    assert "Generator.choice" not in done.stdout
+
+
+def test_least_time_of_a_contender_counts() -> None:
+    spans = iter([0.004, 0.001, 0.003, 0.002, 0.004])
+    timed = Timed(labels=("x",), tokens=1, run=lambda: burn(next(spans)))
+    timed.measure()
+    assert 0.001 <= timed.best_s < 0.002
+
+
+def burn(seconds: float) -> None:
+    begin = time.thread_time()
+    while time.thread_time() - begin < seconds:
+        pass
+
+
 @pytest.mark.parametrize(
     ("arguments", "start"),
     [
+        (["--part", "link"], "error: part = 'link' is not legal: expected one of draws, verify"),
         (["--backend", "gpu"], "error: backend = 'gpu'"),
         (["--backend", "serial"], "error: backend = 'serial' is not legal: expected one of model, rtl, cxxrtl"),
         (["--vocab", "10"], "error: vocab = 10"),

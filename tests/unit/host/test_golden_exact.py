@@ -133,6 +133,9 @@ def test_q_sums_to_one_exactly_and_agrees_with_every_view(mode):
     assert (weights.dtype, spreads.dtype) == (np.uint64, np.uint32)
     assert [Fraction(int(w), law.total * int(s)) for w, s in zip(weights, spreads, strict=True)] == fractions
     assert law.probabilities() == pytest.approx([float(f) for f in fractions], rel=1e-15)
+    assert [law.probability(token) for token in range(60)] == [float(f) for f in fractions]
+    masses = np.random.default_rng(9).dirichlet(np.full(60, 0.5))
+    assert np.array_equal(law.excess(masses), np.maximum(masses - law.probabilities(), 0.0))
     with mpmath.workdps(30):
         expected = [float(mpmath.log(mpmath.mpf(f.numerator) / f.denominator)) for f in fractions]
     assert law.log_q(tokens) == pytest.approx(expected, rel=1e-14)

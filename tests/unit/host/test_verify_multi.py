@@ -152,6 +152,29 @@ def test_optimum_is_the_least_over_all_sets(vocab_size: int) -> None:
             assert optimal_acceptance(*floats(p, q), n) == pytest.approx(float(1 + least), abs=1e-12)
 
 
+def test_gamma_is_the_least_legal_one() -> None:
+    """At gamma the refused mass makes good what is accepted, and at a gamma 1e-6 smaller it does not."""
+    rng = np.random.default_rng(9)
+    seen = 0
+    for _ in range(300):
+        size, n = int(rng.choice([1, 2, 5, 300])), int(rng.choice([1, 2, 3, 8, 16]))
+        p, q = rng.dirichlet(np.full(size, 0.5)), rng.dirichlet(np.full(size, 0.5))
+        gamma = k_seq_gamma(p, q, n)
+        assert 1 <= gamma <= n
+
+        def excess(at: float, p: np.ndarray = p, q: np.ndarray = q, n: int = n) -> float:
+            beta = np.minimum(q, p / at).sum()
+            return float(1 - (1 - beta) ** n - at * beta)
+
+        assert excess(gamma) < 1e-14
+        if 1 + 1e-5 < gamma and (1 - np.minimum(q, p / gamma).sum()) ** n > 1e-6:
+            seen += 1
+            assert excess(gamma * (1 - 1e-6)) > 1e-14
+    assert seen > 50
+    nothing = np.array([1.0, 0.0])
+    assert 1 <= k_seq_gamma(nothing, nothing[::-1], 4) <= 4
+
+
 def targets(vocab_size: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(vocab_size)
     zipf = 1 / np.arange(1, vocab_size + 1) ** 1.1
