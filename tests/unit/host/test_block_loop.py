@@ -92,8 +92,8 @@ BUGS = {
             SiblingVerifier, "verify", lambda self, drafts, rng: MultiVerified(token=drafts[0], accepted=0)
         )
     ),
-    "a block whose weights are not carried on": (
-        "block", lambda patch: patch.setattr(chain.ChainVerifier, "_passes", lambda self, i, weight: 1.0)
+    "a block that draws from the target behind a refusal": (
+        "block", lambda patch: patch.setattr(chain.ChainVerifier, "_excess", lambda self, i, weight: self._p[i])
     ),
     "a bonus token from a uniform law": (
         "token", lambda patch: patch.setattr(walk, "draw_token", lambda p, u: int(u * p.size))
