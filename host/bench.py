@@ -252,7 +252,7 @@ def library_lines(samplers: list[Contender]) -> list[str]:
 def main(
     part: Annotated[str, typer.Option(help="What is measured: " + ", ".join(PARTS) + ".")] = "draws",
     vocab: Annotated[int | None, typer.Option(help="Vocabulary size V; 50000, and of verifiers 32768.")] = None,
-    rounds: Annotated[int, typer.Option(help="Alternating rounds; the median of each sampler is shown.")] = 7,
+    rounds: Annotated[int, typer.Option(help="Alternating rounds: medians of draws, least times of verifiers.")] = 7,
     seconds: Annotated[float, typer.Option(help="CPU time of one sampler in one round.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Seed of psi and noise.")] = 1,
     backend: Annotated[list[str] | None, typer.Option(help="Backends to measure; all by default.")] = None,
