@@ -111,19 +111,21 @@ class HeadProposer:
         return Stateless()
 
     def emit(self, state: ProposerState, contexts: Contexts, drafts: int = 1) -> Sequence[Psi]:
-        """A psi for each context of at least one token."""
-        contexts = check_contexts(contexts, self.vocab_size)
-        return [self._psi(context, drafts) for context in contexts]
+        """A psi for each context of at least one token, the same for any number of drafts.
 
-    def _psi(self, context: npt.NDArray[np.int64], drafts: int) -> Psi:
+        What is left of the head's law is spread over so many tokens that a tail made for more drafts would only take
+        drafts away from the ids: with 8 of them acceptance falls (docs/reference/lm.md).
+        """
+        contexts = check_contexts(contexts, self.vocab_size)
+        return [self._psi(context) for context in contexts]
+
+    def _psi(self, context: npt.NDArray[np.int64]) -> Psi:
         import torch
 
         with torch.inference_mode():
             y = self._model(self.states(context)[None])
             best, q, rest = self._model.law(y, self._output, temperature=self._target.temperature, count=self._count)
-        (psi,) = craft_among(
-            q.numpy(), self._tokens[best[0].numpy()], self.vocab_size, *self._craft, rest=rest.numpy(), drafts=drafts
-        )
+        (psi,) = craft_among(q.numpy(), self._tokens[best[0].numpy()], self.vocab_size, *self._craft, rest=rest.numpy())
         return psi
 
     def states(self, context: npt.NDArray[np.int64]) -> Tensor:

@@ -45,7 +45,6 @@ def craft_among(
     tau: float = 1.0,
     eps: float | str = "auto",
     rest: npt.NDArray[np.float64] | None = None,
-    drafts: int = 1,
 ) -> list[Psi]:
     """The psi of each row of p over some tokens of a larger vocabulary.
 
@@ -62,7 +61,7 @@ def craft_among(
         V.
     k : int
         Most ids of a psi, in [1, min(M, 1024)].
-    tau, eps, drafts
+    tau, eps
         See `craft_psi`.
     rest : float64 ndarray of shape (B,), or None
         Probability of all other tokens of the vocabulary together, >= 0; None: 0.
@@ -77,13 +76,12 @@ def craft_among(
     if tokens.shape != array.shape[1:] or tokens[0] < 0 or tokens[-1] >= vocab_size or (np.diff(tokens) <= 0).any():
         raise SpecError("tokens", tokens.shape, f"{array.shape[1]} increasing ids below {vocab_size}")
     k, tau, floor = check_craft(vocab_size=array.shape[1], k=k, tau=tau, eps=eps)
-    check_int("drafts", drafts, 1, DRAFTS_MAX)
     rest = np.zeros(len(array)) if rest is None else rest
     if rest.shape != array.shape[:1] or not (np.isfinite(rest) & (rest >= 0)).all():
         raise SpecError("rest", rest.tolist(), f"{len(array)} finite numbers >= 0")
     whole = _checked(np.column_stack([array, rest]), 0, "p")
     rows = quantise_rows(
-        whole[:, :-1], k=k, tau=tau, floor=floor, tokens=tokens, vocab_size=vocab_size, rest=whole[:, -1], drafts=drafts
+        whole[:, :-1], k=k, tau=tau, floor=floor, tokens=tokens, vocab_size=vocab_size, rest=whole[:, -1]
     )
     return [rows.psi(r) for r in range(len(array))]
 

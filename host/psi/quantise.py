@@ -97,8 +97,7 @@ def quantise_rows(
     rest : float64 ndarray of shape (B,), or None
         Mass of the other tokens of the vocabulary together; None: 0.
     drafts : int
-        Drafts of a position: with more than one, a tail without floor is what suits them. The rest is then taken as
-        spread evenly.
+        Drafts of a position: with more than one, a tail without floor is what suits them. Not together with `tokens`.
 
     Raises
     ------
@@ -127,14 +126,7 @@ def quantise_rows(
         left = np.where(chosen, 0.0, p).sum(axis=1) + (0.0 if rest is None else rest)
         odds = left / head.sum(axis=1)
         if drafts > 1:
-            alike = vocab_size - p.shape[1]
-            rests = np.zeros(len(p)) if rest is None else rest
-            shares = np.array(
-                [
-                    tail_share(row[~held], drafts, alike_mass=float(mass), alike_count=alike)
-                    for row, held, mass in zip(p, chosen, rests, strict=True)
-                ]
-            )
+            shares = np.array([tail_share(row[~held], drafts) for row, held in zip(p, chosen, strict=True)])
             odds = shares / (1 - shares)
         tail = odds * weights.sum(axis=1)
     else:

@@ -22,7 +22,7 @@ HALVINGS = 40
 """Of the interval of s."""
 
 
-def tail_share(others: npt.NDArray[np.float64], drafts: int, *, alike_mass: float = 0.0, alike_count: int = 0) -> float:
+def tail_share(others: npt.NDArray[np.float64], drafts: int) -> float:
     """s, the share of the draws that the tail should have.
 
     Parameters
@@ -31,26 +31,15 @@ def tail_share(others: npt.NDArray[np.float64], drafts: int, *, alike_mass: floa
         Probabilities of the tokens that psi does not carry; the carried ones have the rest to 1.
     drafts : int
         n, at least 1.
-    alike_mass, alike_count : float and int
-        Mass and number of more such tokens, all equally probable. Between the first and the last of them the functions
-        of j are concave: their minima are elsewhere.
     """
-    known = len(others)
-    count = known + alike_count
+    count = len(others)
     if count == 0:
         return 0.0
-    others = np.sort(others)
-    cumulated = np.concatenate([[0.0], np.cumsum(others)])
-    from_top = np.unique(np.geomspace(1, known + 1, POINTS).astype(np.intp)) - 1
-    j = known - from_top[::-1] if known >= POINTS else np.arange(known + 1)
-    mass = cumulated[j]
-    if alike_count:  # those above them come behind
-        below = int(np.searchsorted(others, alike_mass / alike_count))
-        behind = j >= below
-        j = np.concatenate([j[~behind], [below], j[behind] + alike_count])
-        mass = np.concatenate([mass[~behind], [cumulated[below]], mass[behind] + alike_mass])
-    share = j / count
-    carried = 1 - cumulated[-1] - alike_mass
+    cumulated = np.concatenate([[0.0], np.cumsum(np.sort(others))])
+    from_top = np.unique(np.geomspace(1, count + 1, POINTS).astype(np.intp)) - 1
+    j = count - from_top if count >= POINTS else np.arange(count + 1)
+    mass, share = cumulated[j], j / count
+    carried = 1 - cumulated[-1]
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         s = (low + high) / 2
