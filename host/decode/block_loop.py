@@ -215,7 +215,7 @@ class BlockLoop:
             contexts.append(self._known[self._context(tokens)])
             tokens.append(found.token)
             if found.place is not None:
-                self._drafting.observe(found.p, found.place.law.probabilities(), depth)
+                self._drafting.observe(found.p, found.place.law, depth)
         return BlockStep(text=text, position=position, contexts=contexts, judged=judged, accepted=accepted, tree=tree)
 
     def _context(self, tokens: list[int] | Context) -> Context:

@@ -182,7 +182,7 @@ class OneTextLoop:
     def _observe(self, judged: Sequence[Judged]) -> None:
         for depth, found in enumerate(judged):
             if found.place is not None:
-                self._drafting.observe(found.p, found.place.law.probabilities(), depth)
+                self._drafting.observe(found.p, found.place.law, depth)
 
     def _append(self, token: int) -> None:
         tokens = np.array([token], dtype=np.int64)
@@ -218,6 +218,6 @@ class _Timed:
     def row(self, node: int) -> npt.NDArray[np.float64]:
         if node not in self._known:
             clock = _Clock()
-            self._known[node] = np.exp(self._rows[node])
+            self._known[node] = self._rows.p(node)
             self.seconds += clock.lap()
         return self._known[node]

@@ -11,6 +11,7 @@ from host.plan.acceptance import AcceptanceTable
 from host.plan.checks import CHILDREN_MAX, NODES_MAX
 from host.plan.shape import TreeShape
 from host.plan.tree import plan_tree
+from host.psi.law import DraftLaw
 from host.verify.multi import optimal_acceptances
 from hw.spec.errors import check_int
 
@@ -35,13 +36,15 @@ class Drafting(Protocol):
         """Drafts of the next step."""
         ...
 
-    def observe(self, p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], depth: int) -> None:
+    def observe(self, p: npt.NDArray[np.float64], law: DraftLaw, depth: int) -> None:
         """Take notice of a position that was verified.
 
         Parameters
         ----------
-        p, q : float64 ndarrays of shape (V,)
-            Target and draft law.
+        p : float64 ndarray of shape (V,)
+            Target.
+        law : DraftLaw
+            Of the drafts.
         depth : int
             Drafts between the context and the position.
         """
@@ -59,7 +62,7 @@ class FixedDrafting:
 
     shape: TreeShape
 
-    def observe(self, p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], depth: int) -> None:
+    def observe(self, p: npt.NDArray[np.float64], law: DraftLaw, depth: int) -> None:
         """Nothing depends on it."""
 
 
@@ -90,12 +93,12 @@ class TreeDrafting:
         self.shape = TreeShape.chain(min(self._length, self._nodes))
         """Drafts of the next step."""
 
-    def observe(self, p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], depth: int) -> None:
+    def observe(self, p: npt.NDArray[np.float64], law: DraftLaw, depth: int) -> None:
         """See `Drafting`."""
         self._seen += 1
         if self._seen > SEEN_FIRST and self._seen % SEEN_THEN:
             return
-        self._sums[depth] += optimal_acceptances(p, q, self._drafts)
+        self._sums[depth] += optimal_acceptances(p, law.probabilities(), self._drafts)
         self._counted[depth] += 1
         if self._seen >= self._next:
             self._next = 2 * self._seen

@@ -15,13 +15,14 @@ middle layers that of EAGLE-3 (Li et al., arXiv:2503.01840); running the first l
 """
 
 import hashlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import HeadConfig
-from .product import product
+from .product import Weight, product
 
 SHORTLIST = 128
 """Tokens whose logits are exact, at least."""
@@ -69,6 +70,20 @@ class Head(nn.Module):
         z = product(u, self.predict.weight) + self.predict.bias
         gate, up = product(torch.cat([normed(u), normed(z)], dim=-1), self.gate_up.weight).chunk(2, dim=-1)
         return z + product(functional.silu(gate) * up, self.down.weight)
+
+    def laid_out(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        """`forward` with weights in this number format, laid out for few rows; they are not to change afterwards."""
+        predict, gate_up, down = (
+            Weight(layer.weight.detach().to(dtype)) for layer in (self.predict, self.gate_up, self.down)
+        )
+        bias = self.predict.bias.detach()
+
+        def forward(u: Tensor) -> Tensor:
+            z = predict(u.to(dtype)).float() + bias
+            gate, up = gate_up(torch.cat([normed(u), normed(z)], dim=-1).to(dtype)).float().chunk(2, dim=-1)
+            return z + down((functional.silu(gate) * up).to(dtype)).float()
+
+        return forward
 
     def law(self, y: Tensor, output: Tensor, *, temperature: float, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """The best tokens and their probabilities among the kept ones.

@@ -21,7 +21,7 @@ from hw.spec.errors import SpecError, check_int
 
 from .errors import ModelError
 from .llama_config import LlamaConfig
-from .product import product
+from .product import Weight
 from .token_tree import Standing, as_tree, in_line
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -32,10 +32,10 @@ DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bf
 class _Layer:
     """Weights of one layer: Q, K and V in one matrix, G and U in one matrix."""
 
-    qkv: Tensor
-    out: Tensor
-    gate_up: Tensor
-    down: Tensor
+    qkv: Weight
+    out: Weight
+    gate_up: Weight
+    down: Weight
     before_attention: Tensor
     before_mlp: Tensor
 
@@ -83,6 +83,7 @@ class LlamaModel:
         query, shared = c.heads * c.head_dim, c.kv_heads * c.head_dim
         self.embedding = take("model.embed_tokens.weight", c.vocab_size, c.width)
         self.output_weights = self.embedding if c.tied else take("lm_head.weight", c.vocab_size, c.width)
+        self._output = Weight(self.output_weights)
         self._norm = take("model.norm.weight", c.width)
         self._layers = []
         for number in range(c.layers):
@@ -92,10 +93,10 @@ class LlamaModel:
             gate_up = [take(f"{layer}.mlp.{name}_proj.weight", c.inner, c.width) for name in ("gate", "up")]
             self._layers.append(
                 _Layer(
-                    qkv=torch.cat(qkv),
-                    out=take(f"{layer}.self_attn.o_proj.weight", c.width, query),
-                    gate_up=torch.cat(gate_up),
-                    down=take(f"{layer}.mlp.down_proj.weight", c.width, c.inner),
+                    qkv=Weight(torch.cat(qkv)),
+                    out=Weight(take(f"{layer}.self_attn.o_proj.weight", c.width, query)),
+                    gate_up=Weight(torch.cat(gate_up)),
+                    down=Weight(take(f"{layer}.mlp.down_proj.weight", c.width, c.inner)),
                     before_attention=take(f"{layer}.input_layernorm.weight", c.width),
                     before_mlp=take(f"{layer}.post_attention_layernorm.weight", c.width),
                 )
@@ -184,7 +185,7 @@ class LlamaModel:
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
         """Output weights times hidden states (..., width): float32 logits (..., vocab_size)."""
-        return product(hidden, self.output_weights).float()
+        return self._output(hidden).float()
 
     def _embedded(self, tokens: Tensor, start: int, layers: int) -> Tensor:
         """Rows of the embedding, the arguments of a pass checked."""
@@ -202,8 +203,8 @@ class LlamaModel:
         for number in range(first, end):
             layer = self._layers[number]
             x = x + self._attend(number, self._normed(x, layer.before_attention), start, cos, sin, stand.mask)
-            gate, up = product(self._normed(x, layer.before_mlp), layer.gate_up).chunk(2, dim=-1)
-            x = x + product(F.silu(gate).mul_(up), layer.down)
+            gate, up = layer.gate_up(self._normed(x, layer.before_mlp)).chunk(2, dim=-1)
+            x = x + layer.down(F.silu(gate).mul_(up))
         return x
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -213,7 +214,7 @@ class LlamaModel:
         """Attention of one layer; x of shape (texts, n, width). Keys and values of the n positions go to the cache."""
         c, layer = self.config, self._layers[number]
         texts, count, _ = x.shape
-        heads = product(x, layer.qkv).view(texts, count, c.heads + 2 * c.kv_heads, c.head_dim).transpose(1, 2)
+        heads = layer.qkv(x).view(texts, count, c.heads + 2 * c.kv_heads, c.head_dim).transpose(1, 2)
         turned = rotate(heads[:, : c.heads + c.kv_heads], cos, sin)
         keys, values = self._keys[number], self._values[number]
         end = start + count
@@ -225,9 +226,7 @@ class LlamaModel:
         if mask is not None:
             scores = (scores.view(texts, c.kv_heads, -1, count, end) + mask).view(texts, c.kv_heads, -1, end)
         mixed = torch.softmax(scores, dim=-1, dtype=torch.float32).to(self.dtype) @ values[:, :, :end]
-        return product(
-            mixed.view(texts, c.heads, count, c.head_dim).transpose(1, 2).reshape(texts, count, -1), layer.out
-        )
+        return layer.out(mixed.view(texts, c.heads, count, c.head_dim).transpose(1, 2).reshape(texts, count, -1))
 
 
 class _Weights:

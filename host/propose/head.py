@@ -73,6 +73,7 @@ class HeadProposer:
         self.vocab_size = config.vocab_size
         self._target = target
         self._model = model.eval()
+        self._forward = model.laid_out(target.dtype)
         target.remember(config.middle)
         self._tokens: npt.NDArray[np.int64] = model.token_ids.numpy()
         self._output = target.output_weights[model.token_ids]
@@ -123,7 +124,7 @@ class HeadProposer:
         import torch
 
         with torch.inference_mode():
-            y = self._model(self.states(context)[None])
+            y = self._forward(self.states(context)[None])
             best, q, rest = self._model.law(y, self._output, temperature=self._target.temperature, count=self._count)
         (psi,) = craft_among(q.numpy(), self._tokens[best[0].numpy()], self.vocab_size, *self._craft, rest=rest.numpy())
         return psi

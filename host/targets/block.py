@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a target behind a context and behind every draft of a tree.
+"""Rows of p of a target behind a context and behind every draft of a tree.
 
 A target whose pass over several tokens costs little more than over one (`BlockTarget`) works them out in one pass. Any
 other target that looks at its last tokens only is asked for all rows in one call; one that does neither is asked for a
 row when it is wanted, so that refused drafts cost nothing.
 """
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -15,10 +16,10 @@ from .base import Contexts, LogProbs, Target
 
 
 class Rows(Protocol):
-    """ln p by node: 0 is the context, 1, 2, ... the drafts."""
+    """Probabilities by node: 0 is the context, 1, 2, ... the drafts."""
 
-    def __getitem__(self, node: int) -> npt.NDArray[np.float64]:
-        """ln p of what follows a node, float64 of shape (vocab_size,)."""
+    def p(self, node: int) -> npt.NDArray[np.float64]:
+        """p of what follows a node, float64 of shape (vocab_size,)."""
         ...
 
 
@@ -26,7 +27,7 @@ class Rows(Protocol):
 class BlockTarget(Target, Protocol):
     """A target that takes a whole tree of drafts into one pass: this is what speculation gains by."""
 
-    def logprobs_block(
+    def rows(
         self, context: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64], parents: npt.NDArray[np.intp]
     ) -> Rows:
         """Rows behind a context and its drafts. What becomes of the drafts is seen in the next call's context.
@@ -58,15 +59,15 @@ def block_rows(
     tokens: npt.NDArray[np.int64],
     parents: npt.NDArray[np.intp],
 ) -> Rows:
-    """Rows of any target; see `BlockTarget.logprobs_block`."""
+    """Rows of any target; see `BlockTarget.rows`."""
     if isinstance(target, BlockTarget):
-        return target.logprobs_block(context, tokens, parents)
+        return target.rows(context, tokens, parents)
     texts = texts_of(context, tokens, parents)
     order = target.order
     if order is None or len(context) < order:  # texts of different length
         return AskedRows(target, texts)
     ends: Contexts = np.stack([text[len(text) - order :] for text in texts])
-    return target.logprobs(ends)
+    return LogRowsOf(target.logprobs(ends))
 
 
 def texts_of(
@@ -77,6 +78,23 @@ def texts_of(
     for token, parent in zip(tokens.tolist(), parents.tolist(), strict=True):
         texts.append(np.append(texts[parent], token))
     return texts
+
+
+class LogRowsOf:
+    """Rows that are known as ln p.
+
+    Parameters
+    ----------
+    logs : float64 ndarray of shape (nodes, vocab_size), or a sequence of such rows
+    """
+
+    def __init__(self, logs: Sequence[npt.NDArray[np.float64]] | LogProbs) -> None:
+        self._logs = logs
+
+    def p(self, node: int) -> npt.NDArray[np.float64]:
+        """See `Rows`."""
+        p: npt.NDArray[np.float64] = np.exp(self._logs[node])
+        return p
 
 
 class AskedRows:
@@ -91,11 +109,8 @@ class AskedRows:
 
     def __init__(self, target: Target, texts: list[npt.NDArray[np.int64]]) -> None:
         self._target, self._texts = target, texts
-        self._rows: dict[int, LogProbs] = {}
 
-    def __getitem__(self, node: int) -> npt.NDArray[np.float64]:
+    def p(self, node: int) -> npt.NDArray[np.float64]:
         """See `Rows`."""
-        if node not in self._rows:
-            self._rows[node] = self._target.logprobs(self._texts[node][None])
-        row: npt.NDArray[np.float64] = self._rows[node][0]
-        return row
+        p: npt.NDArray[np.float64] = np.exp(self._target.logprobs(self._texts[node][None])[0])
+        return p

@@ -13,7 +13,7 @@ from hw.spec.config import VOCAB_LIMIT
 from hw.spec.errors import SpecError, check_int
 
 from .base import Contexts, LogProbs, check_contexts
-from .block import AskedRows, Rows, texts_of
+from .block import AskedRows, LogRowsOf, Rows, texts_of
 from .log_rows import check_temperature, log_rows
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -96,7 +96,7 @@ class CausalLmTarget:
         return self._rows[length]
 
     @torch.inference_mode()
-    def logprobs_block(
+    def rows(
         self, context: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64], parents: npt.NDArray[np.intp]
     ) -> Rows:
         """See `BlockTarget`. A chain is one pass where the cache can be cut; other rows are computed when asked for."""
@@ -107,7 +107,7 @@ class CausalLmTarget:
             return AskedRows(self, texts_of(context[0], drafts[0], parents))
         length, whole = context.shape[1], np.concatenate([context, drafts], axis=1)
         self._pass(whole, min(self._take_back(whole), length - 1), len(tokens) + 1)
-        return [self._rows[length + node][0] for node in range(len(tokens) + 1)]
+        return LogRowsOf([self._rows[length + node][0] for node in range(len(tokens) + 1)])
 
     def _checked(self, contexts: Contexts, more: int) -> Contexts:
         contexts = check_contexts(contexts, self.vocab_size)

@@ -8,11 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .log_rows import LogRows
-
 
 class BlockRows:
-    """ln p by node; see `host.targets.block.Rows`.
+    """Rows by node, from logits; see `host.targets.block.Rows`. One is worked out when it is asked for.
 
     Parameters
     ----------
@@ -20,29 +18,21 @@ class BlockRows:
     """
 
     def __init__(self, temperature: float) -> None:
-        self._own = LogRows(temperature)
-        self._context: tuple[LogRows, int] | None = None
+        self._temperature = temperature
+        self._logits: dict[int, torch.Tensor] = {}
 
     def put(self, node: int, logits: torch.Tensor) -> None:
-        """Logits of shape (vocab_size,) behind a draft."""
-        self._own.put(node, logits)
-
-    def behind(self, rows: LogRows, length: int) -> None:
-        """Node 0 is the context of this length, whose row `rows` has."""
-        self._context = rows, length
+        """Logits of shape (vocab_size,) behind a node."""
+        self._logits[node] = logits
 
     def logits(self, node: int) -> torch.Tensor:
-        """Logits behind a draft."""
-        return self._own.logits(node)
+        """What was put."""
+        return self._logits[node]
 
-    def __getitem__(self, node: int) -> npt.NDArray[np.float64]:
-        """ln p of what follows a node, read-only float64 of shape (vocab_size,)."""
-        if node == 0 and self._context is not None:
-            rows, length = self._context
-            row: npt.NDArray[np.float64] = rows[length][0]
-        else:
-            row = self._own[node][0]
-        return row
+    def p(self, node: int) -> npt.NDArray[np.float64]:
+        """softmax(logits / temperature) in float64, of shape (vocab_size,)."""
+        p: npt.NDArray[np.float64] = torch.softmax(self._logits[node].double() / self._temperature, dim=-1).numpy()
+        return p
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -22,7 +22,7 @@ class LlamaTarget:
 
     Contexts of a batch are worked off one after the other. Each reuses the keys and values of the tokens that it has in
     common with the one before, from the start on; so a text that grows costs a pass of one token a step, and drafts
-    with which it goes on (`logprobs_block`) cost nothing more. Probabilities are those of the pass that computed them:
+    with which it goes on (`rows`) cost nothing more. Probabilities are those of the pass that computed them:
     one over several tokens rounds differently from several over one (about 1e-5 in a float32 logit).
 
     Parameters
@@ -41,6 +41,8 @@ class LlamaTarget:
     ----------
     width, layers : int
         Length of its states, and number of its layers.
+    dtype : torch.dtype
+        Number format of weights and states.
     passes, computed : int
         Passes so far, and the tokens that went through them.
     """
@@ -50,6 +52,7 @@ class LlamaTarget:
     def __init__(self, *, model: LlamaModel, temperature: float = 1.0) -> None:
         self.vocab_size, self.width, self.layers = model.config.vocab_size, model.config.width, model.config.layers
         self.temperature = check_temperature(temperature)
+        self.dtype = model.dtype
         check_int("texts of the model", model.texts, 1, 1)
         self.passes = self.computed = 0
         self._model = model
@@ -65,7 +68,7 @@ class LlamaTarget:
         rows = [self._row(context) for context in contexts]
         return rows[0] if len(rows) == 1 else np.concatenate([np.empty((0, self.vocab_size)), *rows])
 
-    def logprobs_block(
+    def rows(
         self, context: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64], parents: npt.NDArray[np.intp]
     ) -> Rows:
         """See `BlockTarget`: one pass, but for the beginning of a long context that is not known."""
@@ -201,7 +204,7 @@ class LlamaTarget:
                 rows.put(node, row)
         if known is not None:
             self._rows.put(length, known)
-            rows.behind(self._rows, length)
+            rows.put(0, known)
         self._cached = context.copy()
         self._drafts = DraftedNodes(start=length, tokens=drafts, parents=parents, rows=rows)
         return rows

@@ -43,7 +43,7 @@ def rows() -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
     for _ in range(CONTEXTS):
         text.append(draw_token(before, rng.random()))
         draft = draw_token(before, rng.random())
-        p = np.exp(target.logprobs_block(np.array(text), np.array([draft]), np.array([0]))[0])
+        p = target.rows(np.array(text), np.array([draft]), np.array([0])).p(0)
         found.append((p, 0.5 * p + 0.5 * before))
         before = p
     return found

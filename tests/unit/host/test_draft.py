@@ -12,6 +12,7 @@ from host.draft.options import DraftOptions
 from host.golden.exact import draft_law
 from host.plan.shape import TreeShape
 from host.psi.craft import craft_psi
+from host.psi.law import DraftLaw
 from host.psi.schema import Psi
 from host.tsu.model import ModelTsu
 from hw.spec.config import TsuConfig
@@ -138,24 +139,29 @@ def test_what_a_run_may_ask_for() -> None:
 
 def test_a_trees_shape_follows_the_acceptance() -> None:
     """Where one draft is as good as many a chain is best; where more drafts help, siblings come."""
+
+    def law(q: np.ndarray) -> DraftLaw:
+        weights = np.rint(q * 1000).astype(np.uint64)
+        return DraftLaw(ids=np.arange(len(q), dtype=np.uint32), weights=weights, tail_weight=0, vocab_size=len(q))
+
     sure = np.array([0.9, 0.1])
     alike = TreeDrafting(nodes=6, length=3, drafts=8)
     for _ in range(SEEN_FIRST):
-        alike.observe(sure, sure, 0)
+        alike.observe(sure, law(sure), 0)
     assert alike.shape == TreeShape.chain(3)
-    p, q = np.full(50, 0.02), np.r_[np.full(25, 0.03), np.full(25, 0.01)]
+    q, even = np.r_[np.full(25, 0.03), np.full(25, 0.01)], law(np.full(50, 0.02))
     flat = np.r_[np.full(10, 0.1), np.zeros(40)]
     helped = TreeDrafting(nodes=6, length=3, drafts=8)
     assert helped.shape == TreeShape.chain(3)
     for _ in range(SEEN_FIRST - 1):
-        helped.observe(flat, p, 0)
+        helped.observe(flat, even, 0)
     assert helped.shape == TreeShape.chain(3)
-    helped.observe(flat, p, 0)
+    helped.observe(flat, even, 0)
     assert helped.shape.children[0] > 1
     assert helped.shape.nodes <= 6
     assert helped.tables()[0].acceptances[1] == pytest.approx(0.2)
     deeper = TreeDrafting(nodes=6, length=3, drafts=8)
     for depth in (0, 1) * SEEN_FIRST:
-        deeper.observe(flat if depth else q, q, depth)
+        deeper.observe(flat if depth else q, law(q), depth)
     assert len(deeper.tables()) == 2
     assert deeper.tables()[0].acceptances[1] > deeper.tables()[1].acceptances[1]

@@ -113,7 +113,7 @@ def test_psi_does_not_depend_on_what_the_target_did_before(folder: Path) -> None
         fresh = HeadProposer(model=head, target=lean(folder), k=16)
         (psi,), (wanted,) = (it.emit(it.start(1), context) for it in (proposer, fresh))
         assert psi.ids.tolist() == wanted.ids.tolist()
-        row = target.logprobs_block(context[0], np.array([length]), np.array([0]))[0]
+        row = np.log(target.rows(context[0], np.array([length]), np.array([0])).p(0))
         assert np.allclose(row, lean(folder).logprobs(context), atol=2e-5)
 
 
@@ -323,7 +323,7 @@ def test_a_target_gives_the_middle_states_that_it_was_told_to_remember(folder: P
     target.remember(2)
     for context in (CONTEXT, CONTEXT[:5], np.append(CONTEXT[:6], 7)):
         _, (wanted,) = load_llama(folder=folder, positions=64).states(torch.from_numpy(context)[None], 0, behind=(2,))
-        target.logprobs_block(context[:-1], context[-1:], np.array([0]))
+        target.rows(context[:-1], context[-1:], np.array([0]))
         assert torch.allclose(target.middle_states(context, 2), wanted[0], atol=2e-5)
 
 

@@ -113,9 +113,9 @@ def test_looking_ahead_saves_the_pass_of_an_accepted_draft(folder: Path) -> None
     target = lean(folder)
     assert isinstance(target, BlockTarget)
     fresh = lean(folder)
-    first = target.logprobs_block(CONTEXT[:10], CONTEXT[10:11], ONE)
+    first = target.rows(CONTEXT[:10], CONTEXT[10:11], ONE)
     for node in (0, 1):
-        assert np.allclose(first[node], fresh.logprobs(CONTEXT[None, : 10 + node])[0], atol=2e-5)
+        assert np.allclose(np.log(first.p(node)), fresh.logprobs(CONTEXT[None, : 10 + node])[0], atol=2e-5)
     assert target.passes == 1
     accepted = target.logprobs(CONTEXT[None, :11])
     assert np.allclose(accepted, fresh.logprobs(CONTEXT[None, :11]), atol=2e-5)
@@ -124,11 +124,11 @@ def test_looking_ahead_saves_the_pass_of_an_accepted_draft(folder: Path) -> None
     assert np.allclose(target.logprobs(refused), lean(folder).logprobs(refused), atol=2e-5)
     assert target.passes == 2
     with pytest.raises(SpecError, match="parents"):
-        target.logprobs_block(CONTEXT[:11], CONTEXT[:2], ONE)
+        target.rows(CONTEXT[:11], CONTEXT[:2], ONE)
     with pytest.raises(SpecError, match="parents"):
-        target.logprobs_block(CONTEXT[:11], CONTEXT[:2], np.array([0, 2]))
+        target.rows(CONTEXT[:11], CONTEXT[:2], np.array([0, 2]))
     with pytest.raises(SpecError, match="length of contexts"):
-        lean(folder, positions=12).logprobs_block(CONTEXT[:11], CONTEXT[:2], np.array([0, 1]))
+        lean(folder, positions=12).rows(CONTEXT[:11], CONTEXT[:2], np.array([0, 1]))
 
 
 TREE = np.array([0, 0, 1, 1, 2, 4, 4])
@@ -141,14 +141,14 @@ def test_a_tree_is_one_pass(folder: Path, start: int, way: list[int]) -> None:
     """Rows and states of every node as of its own text, and behind the part that the text goes on with."""
     target, drafts = lean(folder, positions=64), CONTEXT[20:27]
     target.remember(2)
-    rows = target.logprobs_block(CONTEXT[:start], drafts, TREE)
+    rows = target.rows(CONTEXT[:start], drafts, TREE)
     assert target.passes == 1
 
     def text(node: int) -> list[int]:
         return [*text(int(TREE[node - 1])), int(drafts[node - 1])] if node else CONTEXT[:start].tolist()
 
     for node in range(8):
-        assert np.allclose(rows[node], lean(folder).logprobs(np.array([text(node)]))[0], atol=2e-5)
+        assert np.allclose(np.log(rows.p(node)), lean(folder).logprobs(np.array([text(node)]))[0], atol=2e-5)
     path = np.array(text(way[-1] if way else 0))
     goes_on = np.append(path, CONTEXT[7])
     assert np.allclose(target.logprobs(path[None]), lean(folder).logprobs(path[None]), atol=2e-5)
@@ -163,24 +163,24 @@ def test_a_tree_is_one_pass(folder: Path, start: int, way: list[int]) -> None:
 def test_a_tree_that_is_left_leaves_nothing_behind(folder: Path) -> None:
     """A text that takes none of the drafts, one that goes back, and a second tree behind a known row."""
     target = lean(folder, positions=64)
-    target.logprobs_block(CONTEXT[:9], CONTEXT[20:27], TREE)
+    target.rows(CONTEXT[:9], CONTEXT[20:27], TREE)
     for context in (np.append(CONTEXT[:9], CONTEXT[3]), CONTEXT[:4], CONTEXT[:9]):
         assert np.allclose(target.logprobs(context[None]), lean(folder).logprobs(context[None]), atol=2e-5)
     passes, computed = target.passes, target.computed
-    rows = target.logprobs_block(CONTEXT[:9], CONTEXT[12:14], np.array([0, 0]))
+    rows = target.rows(CONTEXT[:9], CONTEXT[12:14], np.array([0, 0]))
     assert (target.passes, target.computed) == (passes + 1, computed + 2)
     for node, token in ((1, CONTEXT[12]), (2, CONTEXT[13])):
         text = np.append(CONTEXT[:9], token)[None]
-        assert np.allclose(rows[node], lean(folder).logprobs(text)[0], atol=2e-5)
-    assert np.allclose(rows[0], lean(folder).logprobs(CONTEXT[None, :9])[0], atol=2e-5)
+        assert np.allclose(np.log(rows.p(node)), lean(folder).logprobs(text)[0], atol=2e-5)
+    assert np.allclose(np.log(rows.p(0)), lean(folder).logprobs(CONTEXT[None, :9])[0], atol=2e-5)
 
 
 def test_a_long_context_goes_through_in_chunks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = lean(folder).logprobs_block(CONTEXT, CONTEXT[:1], ONE)
+    whole = lean(folder).rows(CONTEXT, CONTEXT[:1], ONE)
     monkeypatch.setattr("host.targets.llama.CHUNK_TOKENS", 7)
     target = lean(folder)
-    rows = target.logprobs_block(CONTEXT, CONTEXT[:1], ONE)
-    assert all(np.allclose(rows[node], whole[node], atol=2e-5) for node in (0, 1))
+    rows = target.rows(CONTEXT, CONTEXT[:1], ONE)
+    assert all(np.allclose(np.log(rows.p(node)), np.log(whole.p(node)), atol=2e-5) for node in (0, 1))
     assert target.passes == 5
 
 
@@ -469,11 +469,11 @@ def test_blocks_of_a_model_of_another_kind(gpt2: Path, croppable: bool, monkeypa
 
     for accepted, text in ((0, CONTEXT[:5]), (2, CONTEXT[:8]), (0, np.append(CONTEXT[:7], 9)), (1, CONTEXT[:9])):
         drafts, passes = CONTEXT[len(text) : len(text) + 3], target.passes
-        rows = target.logprobs_block(text, drafts, np.arange(3))
+        rows = target.rows(text, drafts, np.arange(3))
         if croppable:
             assert target.passes == passes + 1
         for node in range(accepted + 1):
-            assert np.allclose(rows[node], fresh(np.append(text, drafts[:node])), atol=2e-5)
-    rows = target.logprobs_block(CONTEXT[:6], CONTEXT[20:22], np.array([0, 0]))
+            assert np.allclose(np.log(rows.p(node)), fresh(np.append(text, drafts[:node])), atol=2e-5)
+    rows = target.rows(CONTEXT[:6], CONTEXT[20:22], np.array([0, 0]))
     for node, text in ((0, CONTEXT[:6]), (2, np.append(CONTEXT[:6], CONTEXT[21]))):
-        assert np.allclose(rows[node], fresh(text), atol=2e-5)
+        assert np.allclose(np.log(rows.p(node)), fresh(text), atol=2e-5)
