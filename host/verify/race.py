@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from host.psi.law import DraftLaw
+
 from .draw import draw_index
 from .multi import MultiVerified
 from .race_fit import fit_groups
@@ -33,6 +35,9 @@ CELL_BITS = 8
 
 OCTAVES = 18
 """Cells reach so far below p / q = n; the last has what is above n (r is at most n q), the first what is below them."""
+
+LEAST = 2.0**-6
+"""p / (n q) below which tokens of a law's tail are one to the fit."""
 
 CELLS = (OCTAVES << CELL_BITS) + 1
 _SHIFT = 52 - CELL_BITS
@@ -76,6 +81,38 @@ def fit_race(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> 
     race = _fit_drawn(p[drawn], q[drawn], n)
     log_weights, chosen = np.zeros(len(q)), np.zeros(len(q))
     log_weights[drawn], chosen[drawn] = race.log_weights, race.chosen
+    return Race(log_weights=log_weights, chosen=chosen)
+
+
+def fit_race_of_law(p: Floats, law: DraftLaw, n: int) -> Race:
+    """`fit_race` with the law of a psi: tokens of its tail of which p is least, all alike in q, are fitted as one.
+
+    They have one weight, so r is the law that is drawn from as before; acceptance falls by less than their mass.
+
+    Parameters
+    ----------
+    p : float64 ndarray of shape (V,)
+        Target.
+    law : DraftLaw
+        Of the drafts.
+    n : int
+        Drafts.
+    """
+    q, even = law.probabilities(), law.tail_probability
+    if n == 1 or even == 0.0:
+        return fit_race(p, q, n)
+    kept = p > even * n * LEAST
+    kept[law.ids] = True
+    places = np.flatnonzero(kept)
+    count = len(p) - len(places)
+    if count < len(p) // 2:
+        return fit_race(p, q, n)
+    p_kept = p[places]
+    rest = max(0.0, 1.0 - float(p_kept.sum()))
+    race = _fit_drawn(np.append(p_kept, rest), np.append(q[places], count * even), n)
+    log_weights = np.full(len(p), race.log_weights[-1])
+    chosen = np.full(len(p), race.chosen[-1] / count)
+    log_weights[places], chosen[places] = race.log_weights[:-1], race.chosen[:-1]
     return Race(log_weights=log_weights, chosen=chosen)
 
 

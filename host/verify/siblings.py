@@ -26,7 +26,7 @@ from hw.spec.errors import SpecError, check_int
 from .draw import draw_index
 from .gumbel import check_uniforms, gumbel_acceptance, position_uniforms, race_winner
 from .multi import MultiVerified, k_seq_gamma, optimal_acceptance, recursive_acceptance
-from .race import Race, fit_race, verify_race
+from .race import Race, fit_race_of_law, verify_race
 from .single import check_target
 
 METHODS = ("race", "rrs", "kseq", "gumbel")
@@ -211,7 +211,7 @@ class _Race:
 
     @cached_property
     def _race(self) -> Race:
-        return fit_race(self._p, self._law.probabilities(), self._n)
+        return fit_race_of_law(self._p, self._law, self._n)
 
     def acceptance(self) -> float:
         return self._race.acceptance(self._p)

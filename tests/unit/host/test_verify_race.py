@@ -9,7 +9,7 @@ import pytest
 from host.golden.exact import draft_law
 from host.psi.craft import craft_psi
 from host.verify.multi import optimal_acceptance
-from host.verify.race import CELLS, cell_masses, fit_race, ratio_cells
+from host.verify.race import CELLS, cell_masses, fit_race, fit_race_of_law, ratio_cells
 from host.verify.race_fit import MARGIN, levels
 from host.verify.race_law import LAW_STEP, chosen_law
 from hw.spec.config import TsuConfig
@@ -130,3 +130,26 @@ def test_masses_of_equal_probabilities_do_not_drift() -> None:
     wanted = math.fsum(q)
     assert abs(cell_masses(cells, q, np.empty(len(q)))[0] - wanted) < 4e-16
     assert abs(np.bincount(cells, q)[0] - wanted) > 1e-13  # what it is there for
+
+
+@pytest.mark.parametrize("n", [2, 4, 8, 16])
+def test_a_tail_that_is_fitted_as_one(n: int) -> None:
+    """Laws like a language model's: most of the tail is one to the fit, r is still the law that is drawn from.
+
+    r is held against the integral of its own weights, and its acceptance against that of the fit of all tokens.
+    """
+    rng = np.random.default_rng(n)
+    logits = rng.normal(0, 3.0, 20_000)
+    p, guess = (np.exp(x - x.max()) for x in (logits, logits + rng.normal(0, 1.0, len(logits))))
+    p, guess = p / p.sum(), guess / guess.sum()
+    law = draft_law(craft_psi(guess, 64, drafts=n), TsuConfig(k_max=64), "exp2")
+    q = law.probabilities()
+    whole, race = fit_race(p, q, n), fit_race_of_law(p, law, n)
+    assert len(np.unique(race.log_weights)) < len(np.unique(whole.log_weights))
+    assert race.chosen.sum() == pytest.approx(1, abs=1e-12)
+    assert race.acceptance(p) >= 0.999 * optimal_acceptance(p, q, n)
+    assert race.acceptance(p) >= whole.acceptance(p) - 2e-4
+    weights, group = np.unique(race.log_weights, return_inverse=True)
+    masses = np.bincount(group, q)
+    wanted = chosen_law(weights, masses, n) / masses
+    assert np.abs(race.chosen - q * wanted[group]).max() <= 1e-14

@@ -68,12 +68,13 @@ def test_output_law_is_p_and_acceptance_is_what_was_promised(vocab_size: int, n:
         assert verifier.acceptance <= verifier.optimum + 1e-12
 
 
-def biased_race(p: np.ndarray, q: np.ndarray, n: int) -> Race:
+def biased_race(p: np.ndarray, law: DraftLaw, n: int) -> Race:
+    q = law.probabilities()
     return Race(log_weights=fit_race(p, q, n).log_weights, chosen=q)
 
 
 BIASES = {
-    "race": lambda patch: patch.setattr(siblings, "fit_race", biased_race),
+    "race": lambda patch: patch.setattr(siblings, "fit_race_of_law", biased_race),
     "rrs": lambda patch: patch.setattr(siblings._Recursive, "_target", lambda self, refused: self._p),
     "kseq": lambda patch: patch.setattr(siblings, "k_seq_gamma", lambda p, q, n: 1.0),
 }
