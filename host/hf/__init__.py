@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drafts of the TSU for `generate` of the package transformers: docs/how-to/transformers.md."""
