@@ -29,7 +29,7 @@ from .follow import FollowedText
 from .length import DraftLength
 
 LENGTH_DEFAULT = 4
-"""L, unless it is given."""
+"""L unless it is given, at most the proposer's horizon."""
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 """Number formats of the candidate logits, by name."""
@@ -69,15 +69,16 @@ class TSDCandidateGenerator(CandidateGenerator):
         Over the model's token ids.
     tsu : Tsu
         Open; it is not closed here.
-    length : int
-        L: candidates of a round, in [1, 8], at most the proposer's horizon.
+    length : int or None
+        L: candidates of a round, in [1, 8], at most the proposer's horizon. None: 4, or the horizon where that is less.
     schedule : str
         "constant", or "heuristic" to let L follow what is accepted; see `DraftLength`.
     mode : str or None
         Weight mode that the TSU was opened with, "table" or "exp2"; None takes the table where the TSU has one.
     dtype : str
-        Number format of the candidate logits. "float64": softmax gives q within 64 units of its last place, and the
-        verifier decides in float64. "float32": within 32 units of 2^-24; for devices without float64.
+        Number format of the candidate logits. softmax gives q with a relative error below (16 + 4 |ln q| + V) u, V of
+        them from torch's sum over all tokens. u is 2^-53 for "float64", in which the verifier decides then; it is 2^-24
+        for "float32", which is for devices without it.
     max_length : int or None
         Tokens of the longest text, for a loop that calls `get_candidates` by itself: no candidate is drawn for the last
         token. `generate` sets its own for the time of a call.
@@ -93,7 +94,7 @@ class TSDCandidateGenerator(CandidateGenerator):
         *,
         proposer: Proposer,
         tsu: Tsu,
-        length: int = LENGTH_DEFAULT,
+        length: int | None = None,
         schedule: str = "constant",
         mode: str | None = None,
         dtype: str = "float64",
@@ -110,6 +111,8 @@ class TSDCandidateGenerator(CandidateGenerator):
         if dtype not in DTYPES:
             raise SpecError("dtype", dtype, "one of " + ", ".join(DTYPES))
         self._dtype = DTYPES[dtype]
+        if length is None:
+            length = LENGTH_DEFAULT if proposer.horizon is None else min(LENGTH_DEFAULT, proposer.horizon)
         self._length = DraftLength(length=length, schedule=schedule, horizon=proposer.horizon)
         self._mode = check_mode(tsu.config, mode).name.lower()
         self._proposer, self._tsu = proposer, tsu

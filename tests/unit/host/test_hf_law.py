@@ -15,8 +15,8 @@ from transformers.generation.utils import _speculative_sampling
 from host.hf import assisted as module
 from host.hf.assisted import STRICT_WEIGHT
 from host.hf.candidates import TSDCandidateGenerator
-from host.propose.own import OwnProposer
-from host.targets.causal_lm import CausalLmTarget
+from host.propose.table import TableProposer
+from host.targets.bigram import BigramTarget
 from hw.spec.config import TsuConfig
 from tests.reference.choices import Choices, ChosenTsu
 
@@ -25,7 +25,7 @@ PROMPT = torch.tensor([[0, 2]])
 CONFIG = TsuConfig(k_max=8)
 
 EQUAL = 2e-6
-"""Total variation that float32 leaves: p is a float32 softmax, of logits from passes over one and over several tokens."""
+"""Total variation that float32 leaves: p is its softmax, of logits from passes over one and over several tokens."""
 
 BIASED = 1e-3
 """What a wrong q costs at least, here."""
@@ -40,7 +40,9 @@ def tiny(seed: int, *, end: int | None = None) -> GPT2LMHeadModel:
     return GPT2LMHeadModel(config).eval()
 
 
-MODEL, DRAFTER = tiny(1), tiny(2)
+MODEL = tiny(1)
+PROPOSER = TableProposer(model=BigramTarget(table=[[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.4, 0.15, 0.45]]), k=2)
+"""psi of two ids, and a tail of one token."""
 
 
 class Generator(TSDCandidateGenerator):
@@ -54,8 +56,7 @@ class Generator(TSDCandidateGenerator):
 
 
 def generator(choices: Choices, *, length: int = 2, **options: Any) -> Generator:
-    proposer = OwnProposer(target=CausalLmTarget(model=DRAFTER), k=2)
-    return Generator(proposer=proposer, tsu=ChosenTsu(choices=choices, config=CONFIG), length=length, **options)
+    return Generator(proposer=PROPOSER, tsu=ChosenTsu(choices=choices, config=CONFIG), length=length, **options)
 
 
 def law_of(
@@ -112,9 +113,7 @@ def cut(logits: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("temperature", "top_k"), [(1.0, VOCAB), (0.7, 2)])
-def test_the_text_has_the_law_of_the_target(
-    monkeypatch: pytest.MonkeyPatch, temperature: float, top_k: int
-) -> None:
+def test_the_text_has_the_law_of_the_target(monkeypatch: pytest.MonkeyPatch, temperature: float, top_k: int) -> None:
     """Every draw of the TSU, every decision and every token: 27 texts, against products of the target's rows.
 
     Candidates are drawn from all tokens: those that top-k rules out are refused, and never emitted.
@@ -169,7 +168,7 @@ def verdict(
 
 
 def test_a_candidate_is_accepted_as_often_as_it_should(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By bisection of the uniform, which transformers draws in float64 beside logits in float64: min(1, p/q) to 2^-51."""
+    """By bisection of the uniform, a float64 beside float64 logits: min(1, p/q), as far as p is rounded."""
     p, q = [0.125, 0.375, 0.5, 0.0], [0.25, 0.5, 0.125, 0.125]
     for token, (mass, drawn) in enumerate(zip(p, q, strict=True)):
         low, high = -1, 1 << 53  # of uniforms k 2^-53, the last that is accepted and the first that is not
