@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from transformers.generation.candidate_generator import CandidateGenerator
 
-from host.draft.tree import draft_tree
+from host.draft.draw import draft_tree
 from host.plan.shape import TreeShape
 from host.propose.base import Proposer
 from host.telemetry.spec_decode import SpecDecodeCounts

@@ -26,14 +26,18 @@ from transformers.generation.streamers import BaseStreamer
 from host.hf.assisted import generate_with
 from host.hf.candidates import TSDCandidateGenerator
 from host.hf.follow import FollowedText
-from host.models.config import GruConfig
+from host.models.config import GruConfig, HeadConfig
 from host.models.gru import Gru
+from host.models.head import Head
+from host.models.llama_folder import load_llama
 from host.propose.base import Proposer, ProposerState
 from host.propose.gru import GruProposer
+from host.propose.head import HeadProposer
 from host.propose.own import OwnProposer
 from host.propose.table import TableProposer
 from host.psi.schema import Psi
 from host.targets.causal_lm import CausalLmTarget
+from host.targets.llama import LlamaTarget
 from host.targets.ngram import NgramTarget
 from host.tsu.base import Draws, Tsu, TsuError
 from host.tsu.model import ModelTsu
@@ -41,7 +45,7 @@ from host.tsu.registry import open_tsu
 from host.verify.single import LawMismatchError
 from hw.spec.config import PRESETS, TsuConfig
 from hw.spec.errors import SpecError
-from tests.reference.tiny_lm import VOCAB, write_gpt2
+from tests.reference.tiny_lm import SIZES, VOCAB, write_gpt2, write_llama
 
 CONFIG = TsuConfig(k_max=64)
 RNG = np.random.default_rng(7)
@@ -347,6 +351,31 @@ def test_the_same_text_on_the_rtl(model: Any) -> None:
     assert torch.equal(*texts)
 
 
+def test_a_head_drafts_from_the_states_of_its_own_target(tmp_path: Path) -> None:
+    """Its horizon is one token, and so is L; the q of each candidate is that of a head that has read this text only."""
+    place = write_llama(tmp_path)
+    sizes = HeadConfig(vocab_size=VOCAB, width=SIZES["hidden_size"], early=1, middle=2, inner=24, kept=200, rank=8)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        network = Head(sizes)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+
+    def head() -> Proposer:
+        target = LlamaTarget(model=load_llama(folder=place, positions=64))
+        return HeadProposer(model=network, target=target, k=16)
+
+    llama = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval()
+    made = generator(proposer=head())
+    text = llama.generate(PROMPT, custom_generate=made, do_sample=True, max_new_tokens=20, eos_token_id=None)
+    assert (made.length, made.counts.length) == (1, 1)
+    assert made.counts.num_draft_tokens >= 10
+    _, logits = made.get_candidates(text)
+    _, fresh = generator(proposer=head()).get_candidates(text)
+    assert torch.allclose(logits, fresh, atol=0.2)  # codes of 8 bits, of states from passes of other lengths
+    assert not torch.allclose(logits, generator(proposer=head()).get_candidates(text[:, :-1])[1], atol=0.2)
+
+
 def test_greedy_text_is_the_greedy_text(model: Any) -> None:
     """With any proposer; a draft is kept where it is the most probable token."""
     made = generator(length=5)
@@ -413,6 +442,17 @@ CYCLE: list[int] = []
 @pytest.fixture(scope="module", autouse=True)
 def greedy_cycle(model: Any) -> None:
     CYCLE[:] = model.generate(PROMPT, do_sample=False, max_new_tokens=30, eos_token_id=None)[0].tolist()
+
+
+def test_streamers_need_generate_with(model: Any) -> None:
+    """transformers hands no streamer to a loop of one's own: it gets the prompt, and waits for the rest."""
+    streamer = Kept()
+    given = {"do_sample": True, "max_new_tokens": 9, "streamer": streamer, "inputs": PROMPT}
+    model.generate(custom_generate=generator(), **given)
+    assert (streamer.tokens, streamer.ended) == (PROMPT[0].tolist(), 0)
+    streamer.tokens.clear()
+    text = generate_with(model=model, candidates=generator(), **given)
+    assert (streamer.tokens, streamer.ended) == (text[0].tolist(), 1)
 
 
 def test_strings_end_a_text(model: Any, folder: Path) -> None:

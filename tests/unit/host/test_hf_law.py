@@ -127,14 +127,17 @@ def test_the_text_has_the_law_of_the_target(monkeypatch: pytest.MonkeyPatch, tem
 SETTINGS: dict[str, dict[str, Any]] = {
     "penalty": {"repetition_penalty": 1.7, "temperature": 1.3},
     "nucleus": {"top_p": 0.8, "length": 1},
-    "forbidden": {"bad_words_ids": [[1]], "length": 3},
+    "forbidden": {"bad_words_ids": [[1]]},
+    "three drafts": {"length": 3, "max_new_tokens": 4, "top_k": 2},
     "end of text": {"model": tiny(1, end=0)},
     "no repeats": {"no_repeat_ngram_size": 2, "renormalize_logits": True},
     "float32": {"dtype": "float32"},
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(
+    "setting", [pytest.param(name, marks=[pytest.mark.slow] if name == "three drafts" else []) for name in SETTINGS]
+)
 def test_the_text_has_the_law_of_generate_alone(monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
     """The same call with and without candidates, whatever `generate` does to the target's logits."""
     found = law_of(monkeypatch, **SETTINGS[setting])
