@@ -145,11 +145,11 @@ def test_a_tail_that_is_fitted_as_one(n: int) -> None:
     law = draft_law(craft_psi(guess, 64, drafts=n), TsuConfig(k_max=64), "exp2")
     q = law.probabilities()
     whole, race = fit_race(p, q, n), fit_race_of_law(p, law, n)
-    assert len(np.unique(race.log_weights)) < len(np.unique(whole.log_weights))
     assert race.chosen.sum() == pytest.approx(1, abs=1e-12)
     assert race.acceptance(p) >= 0.999 * optimal_acceptance(p, q, n)
     assert race.acceptance(p) >= whole.acceptance(p) - 2e-4
     weights, group = np.unique(race.log_weights, return_inverse=True)
+    assert np.bincount(group).max() > len(p) / 2
     masses = np.bincount(group, q)
     wanted = chosen_law(weights, masses, n) / masses
     assert np.abs(race.chosen - q * wanted[group]).max() <= 1e-14
