@@ -39,6 +39,9 @@ OCTAVES = 18
 LEAST = 2.0**-6
 """p / (n q) below which tokens of a law's tail are one to the fit."""
 
+LEAST_MASS = 5e-4
+"""Most mass in p that such tokens may have together."""
+
 CELLS = (OCTAVES << CELL_BITS) + 1
 _SHIFT = 52 - CELL_BITS
 
@@ -87,7 +90,7 @@ def fit_race(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> 
 def fit_race_of_law(p: Floats, law: DraftLaw, n: int) -> Race:
     """`fit_race` with the law of a psi: tokens of its tail of which p is least, all alike in q, are fitted as one.
 
-    They have one weight, so r is the law that is drawn from as before; acceptance falls by less than their mass.
+    They have one weight, so r is the law that is drawn from as before; acceptance falls by less than `LEAST_MASS`.
 
     Parameters
     ----------
@@ -104,11 +107,10 @@ def fit_race_of_law(p: Floats, law: DraftLaw, n: int) -> Race:
     kept = p > even * n * LEAST
     kept[law.ids] = True
     places = np.flatnonzero(kept)
-    count = len(p) - len(places)
-    if count < len(p) // 2:
-        return fit_race(p, q, n)
-    p_kept = p[places]
+    count, p_kept = len(p) - len(places), p[places]
     rest = max(0.0, 1.0 - float(p_kept.sum()))
+    if count < len(p) // 2 or rest > LEAST_MASS:
+        return fit_race(p, q, n)
     race = _fit_drawn(np.append(p_kept, rest), np.append(q[places], count * even), n)
     log_weights = np.full(len(p), race.log_weights[-1])
     chosen = np.full(len(p), race.chosen[-1] / count)
