@@ -6,7 +6,7 @@ drafts are those planned for the first of them.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -103,21 +103,13 @@ class DraftTree:
     parents: npt.NDArray[np.intp]
     places: dict[int, Place]
     shape: TreeShape
-    proposer_s: float = field(default=0.0)
-    tsu_s: float = field(default=0.0)
+    proposer_s: float = 0.0
+    tsu_s: float = 0.0
 
     @property
     def size(self) -> int:
         """Different drafts: nodes but the context."""
         return len(self.tokens)
-
-    def path(self, node: int) -> list[int]:
-        """Nodes from the context (not among them) to a node."""
-        nodes: list[int] = []
-        while node:
-            nodes.append(node)
-            node = int(self.parents[node - 1])
-        return nodes[::-1]
 
 
 class GrowingTree:
