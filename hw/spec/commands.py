@@ -60,7 +60,7 @@ class Opcode(IntEnum):
     CONTEXT = 5
     """Load a psi into a slot of the psi bank. Only with contexts."""
     BLOCK = 6
-    """Draw a block of tokens for each of many streams, each token from the psi of the one before. Only with contexts."""
+    """Draw a block for each of many streams, each token from the psi of the one before. Only with contexts."""
 
 
 class Status(IntEnum):
@@ -86,7 +86,7 @@ class Status(IntEnum):
 
 STATUS_TEXT: dict[Status, str] = {
     Status.OK: "executed",
-    Status.BAD_OPCODE: "opcode is none of LOAD, DRAW, TABLE, SEED, with contexts CONTEXT, BLOCK",
+    Status.BAD_OPCODE: "opcode is none of LOAD, DRAW, TABLE, SEED; with contexts, CONTEXT, BLOCK",
     Status.BAD_VERSION: f"layout version is not {COMMAND_VERSION}",
     Status.BAD_LENGTH: "the command has more or fewer words than its opcode and k ask for",
     Status.BAD_K: "k is 0 or above k_max",

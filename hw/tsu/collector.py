@@ -135,12 +135,11 @@ class Collector(wiring.Component):
         # Once the beat has left, its registers follow the lanes: whether all draws are there decides `valid` alone.
         values = [(beat.keep, held), (beat.spread, spread), (beat.tag, tag), (beat.last, final)]
         for lane, (result, draw) in enumerate(zip(results, beat.draws, strict=True)):
-            by_job = result.tail  # the weight is that of the job's tail
+            weight = Mux(result.tail, tail_weight, result.weight)
             if self._config.contexts:
-                by_job = result.tail & ~in_block
+                weight = Mux(in_block, result.weight, weight)
                 stream = Cat(C(lane, lane_bits), result.stream)
                 values += [(draw.spread, result.spread), (draw.stream, stream), (draw.ends, result.ends)]
-            weight = Mux(by_job, tail_weight, result.weight)
             values += [(draw.token, result.token), (draw.weight, weight), (draw.tail, result.tail)]
         if self._config.contexts:
             values.append((beat.block, in_block))

@@ -139,15 +139,14 @@ class TsuCore(wiring.Component):
     def _draws(self, m: Module) -> None:
         """The beat as a stream."""
         beat, packed = self.beat, self.o_draw.payload
+        contexts = self._config.contexts
         fields = ("keep", "spread", "tag", "last", *(("group",) if self._merger else ()))
+        of_draw = ("token", "weight", "tail", *(("spread", "stream", "ends") if contexts else ()))
+        fields += ("block",) if contexts else ()
         m.d.comb += [self.o_draw.valid.eq(beat.valid), beat.ready.eq(self.o_draw.ready)]
         m.d.comb += [getattr(packed, name).eq(getattr(beat, name)) for name in fields]
         for packed_draw, draw in zip(packed.draws, beat.draws, strict=True):
-            m.d.comb += [
-                packed_draw.token.eq(draw.token),
-                packed_draw.weight.eq(draw.weight),
-                packed_draw.tail.eq(draw.tail),
-            ]
+            m.d.comb += [getattr(packed_draw, name).eq(getattr(draw, name)) for name in of_draw]
 
     def _noise(self, m: Module, registers: RegisterFile) -> None:
         """One noise bank a lane; the seed chain enters at the last lane. Their known-answer tests end together."""
