@@ -229,9 +229,3 @@ def check_contexts(config: TsuConfig) -> None:
     """Raise SpecError where a TSU of `config` has no psi bank."""
     if not config.contexts:
         raise SpecError("contexts", 0, "a power of two in [2, 1024], for a TSU that drafts blocks")
-
-
-def check_no_contexts(config: TsuConfig, *, who: str) -> None:
-    """Raise SpecError where `config` asks for a psi bank that `who` does not have."""
-    if config.contexts:
-        raise SpecError("contexts", config.contexts, f"0, because {who} drafts no blocks on chip")

@@ -271,6 +271,12 @@ class TsuConfig:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
+def check_no_contexts(config: TsuConfig, *, who: str) -> None:
+    """Raise SpecError where `config` has contexts, of which `who` carries no blocks."""
+    if config.contexts:
+        raise SpecError("contexts", config.contexts, f"0, because {who} carries no blocks")
+
+
 PRESETS: dict[str, TsuConfig] = {
     "sim": TsuConfig(),
     "ecp5-25f": TsuConfig(vocab_max=1 << 18, level_stages=3),

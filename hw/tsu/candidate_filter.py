@@ -82,14 +82,14 @@ class CandidateFilter(wiring.Component):
 
         low, index = Signal(config.tail_noise_bits), Signal(config.id_bits)
         m.d.comb += Cat(low, index).eq(multiplier.product)
-        tail_reject, rank_last, bank = self.params.tail_reject, self.params.rank_last, self.bank
-        if config.contexts:  # the next candidate may have other ones
+        included, past_last, bank = ~(low < self.params.tail_reject), ~(index < self.params.rank_last), self.bank
+        if config.contexts:  # those of this candidate, while the ports show those of a later one
             tail_reject, rank_last = (
-                self._delayed(m, value, name=name, cycles=multiplier.latency_cycles)
-                for name, value in {"tail_reject": tail_reject, "rank_last": rank_last}.items()
+                self._delayed(m, getattr(self.params, name), name=name, cycles=multiplier.latency_cycles)
+                for name in ("tail_reject", "rank_last")
             )
+            included, past_last = ~(low < tail_reject), ~(index < rank_last)
             bank = self._delayed(m, bank, name="bank", cycles=multiplier.latency_cycles + split)
-        included, past_last = ~(low < tail_reject), ~(index < rank_last)
         token = (index + 1)[: config.id_bits]
         if split:
             included, past_last, token = (

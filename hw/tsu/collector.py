@@ -81,7 +81,7 @@ class Collector(wiring.Component):
             m.d.sync += [waiting.eq(1), job.eq(self.i_job.payload)]
             m.d.sync += [fills.eq(count[lane_bits:].any()), fills_just.eq(count == lanes)]
         send = Signal()
-        missing = Cat(kept & ~result.valid for kept, result in zip(keep, results, strict=True)).any()
+        missing = Cat(kept & ~result.valid for kept, result in zip(keep, results, strict=True))
         # Lanes of which the beat holds a draw, and whether it is the last one of its job; and lane of the next draw.
         held, final, next_first = keep, ends, Mux(ends, following, 0)
         if self._config.contexts:
@@ -92,7 +92,7 @@ class Collector(wiring.Component):
             held, missing = Mux(in_block, ready, keep), Mux(in_block, ~ready.any(), missing)
             final, next_first = Mux(in_block, streams_end, ends), Mux(in_block, first, next_first)
             m.d.comb += self.done_block.eq(in_block)
-        m.d.comb += send.eq(active & ~missing & (~beat.valid | beat.ready))
+        m.d.comb += send.eq(active & ~missing.any() & (~beat.valid | beat.ready))
 
         reach = Signal(lane_bits + 1)  # lane behind the last draw of a job that fills no beat from lane 0
         many, many_after = Signal(), Signal()  # this beat, or the one behind it, is not the last

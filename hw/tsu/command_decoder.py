@@ -4,7 +4,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -242,13 +242,13 @@ class CommandDecoder(wiring.Component):
         with m.If(taken):
             m.d.sync += count.eq(self.index + 1)
         short_header = self.is_load & (count < commands.LOAD_HEADER_WORDS)
-        wrong_count = count != expected
-        if self._config.contexts:
-            fewest = commands.BLOCK_HEADER_WORDS + 1
-            wrong_count = Mux(self.is_block, (count < fewest) | (count >= fewest + self._config.streams), wrong_count)
         known = reduce(or_, (header.opcode == code for code in opcodes(self._config.contexts)))
         m.d.sync += [
             self.bad_opcode.eq(~known),
             self.bad_version.eq(header.version != commands.COMMAND_VERSION),
-            self.bad_length.eq(wrong_count | short_header),
+            self.bad_length.eq((count != expected) | short_header),
         ]
+        if self._config.contexts:
+            fewest = commands.BLOCK_HEADER_WORDS + 1
+            with m.If(self.is_block):
+                m.d.sync += self.bad_length.eq((count < fewest) | (count >= fewest + self._config.streams))
