@@ -28,6 +28,8 @@ class CandidateFilter(wiring.Component):
     params : In(params), bank : In       stable while candidates are inside; with contexts, those of this candidate
     o : Out(candidate)                   `valid` for accepted candidates, `retry` for rejected ones of a block
     reject_stb : Out(1)                  a candidate was rejected, one cycle ago
+    last : In(1), final_stb : Out(1)     with contexts: the candidate is its stream's last; such a one was accepted,
+                                         one cycle ago
     busy : Out(1)                        some candidate has not been decided and reported yet
     Latency      `latency_cycles`
     Throughput   one candidate per cycle
@@ -40,7 +42,8 @@ class CandidateFilter(wiring.Component):
         )
         self.latency_cycles = self._multiplier.latency_cycles + 1 + config.pipelined
         super().__init__(
-            {
+            ({"last": In(1), "final_stb": Out(1)} if config.contexts else {})
+            | {
                 "valid": In(1),
                 "uniform": In(config.uniform_bits),
                 "tail_word": In(config.tail_noise_bits),
@@ -89,7 +92,10 @@ class CandidateFilter(wiring.Component):
                 for name in ("tail_reject", "rank_last")
             )
             included, past_last = ~(low < tail_reject), ~(index < rank_last)
-            bank = self._delayed(m, bank, name="bank", cycles=multiplier.latency_cycles + split)
+            bank, last = (
+                self._delayed(m, value, name=name, cycles=multiplier.latency_cycles + split)
+                for name, value in {"bank": bank, "last": self.last}.items()
+            )
         token = (index + 1)[: config.id_bits]
         if split:
             included, past_last, token = (
@@ -108,7 +114,10 @@ class CandidateFilter(wiring.Component):
             route.past_last.eq(past_last),
         ]
         if config.contexts:
-            m.d.sync += route.retry.eq(valid & ~accept & of_block(config, bank))
+            m.d.sync += [
+                route.retry.eq(valid & ~accept & of_block(config, bank)),
+                self.final_stb.eq(valid & accept & last & of_block(config, bank)),
+            ]
         m.d.comb += self.o.value.eq(data_register(m, Mux(tail, token, uniform), name="value"))
         return m
 

@@ -206,6 +206,7 @@ class Lane(wiring.Component):
             ring.i_write.context.eq(write.context),
             ring.issue_stb.eq(issue & in_block),
             ring.loaded.eq(self.loaded),
+            ring.final_stb.eq(self._filter.final_stb),
             self.starts_left.eq(ring.starts_left),
         ]
         return in_block
@@ -224,6 +225,7 @@ class Lane(wiring.Component):
         connect(m, wiring.flipped(self.i_slot_write), slots.i_write)
         valid, of_stream, slot = Signal(), Signal(), Signal(config.context_bits, reset_less=True)
         m.d.sync += [valid.eq(issue), of_stream.eq(ring.issue_stb), slot.eq(ring.context)]
+        m.d.comb += slots.i.last.eq(data_register(m, ring.last, name="last"))
         double_buffer = Cat(bank, C(0, config.context_bits - 1), C(1, 1))
         m.d.comb += [
             slots.slot.eq(ring.context),

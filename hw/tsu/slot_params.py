@@ -16,6 +16,7 @@ def candidate_members(config: TsuConfig) -> dict[str, int]:
     """What a candidate is before it is decided, by name and width."""
     return {
         "valid": 1,
+        "last": 1,
         "bank": config.bank_bits,
         "uniform": config.uniform_bits,
         "tail_word": config.tail_noise_bits,
@@ -37,7 +38,7 @@ class SlotParams(wiring.Component):
     i_write : In(slot_write)     never of a slot that candidates are drawn from
     slot : In(context_bits)      of the candidate that `i` brings in the next cycle, if it belongs to a block
     own : In(params)             of the job
-    i : In(valid, bank, uniform, tail_word)
+    i : In(valid, last, bank, uniform, tail_word)
     o, o_params : Out            the same candidate, and its parameters
     busy : Out(1)                a candidate is inside
     Latency      `latency_cycles` from slot to o_params: 1, or 3 if pipelined (a block RAM, its register, the choice)

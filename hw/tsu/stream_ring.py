@@ -18,9 +18,10 @@ class StreamRing(wiring.Component):
     context of the token drawn, behind a rejected one where it was. The pipeline keeps the order, so the ring has it
     without being told, and which stream takes which candidate depends on neither latency nor stalls.
 
-    One circular memory holds those that wait and those under way: the oldest one under way makes room just before the
-    one that has come back is written. The first turn of every stream is read from a memory of its own, which the loader
-    may fill for the next block as soon as all have started.
+    Streams that wait are in one circular memory, those under way in another one. The first turn of every stream is read
+    from a memory of its own, which the loader may fill for the next block as soon as all have started. A block is
+    settled once nobody can come back: the last candidate of a stream counts as decided when the filter accepts it. The
+    next job may start then, while the last tokens of this one are still under way.
 
     Parameters
     ----------
@@ -35,10 +36,12 @@ class StreamRing(wiring.Component):
     issue_stb : In(1)                    the next stream takes a candidate; only where one waits
     waits_next : Out(1)                  a stream will wait in the next cycle
     context : Out(context_bits)          of the next stream, where one waits
+    last : Out(1)                        it has one token left
+    final_stb : In(1)                    the candidate of a stream with one token left was accepted
     i_return : In(stb, retry, token, context)      the oldest stream under way is back; `retry`: it was rejected
     loaded : In(contexts)                slots that hold a psi
     stream, ends : Out                   its number, and whether it ends; combinational, with `i_return`
-    busy : Out(1)                        a stream has not ended
+    busy : Out(1)                        a stream may take another candidate
     starts_left : Out(1)                 the memory of first turns is still needed
     Latency      1 cycle from i_return to context
     Throughput   one stream out and one back per cycle
@@ -56,6 +59,8 @@ class StreamRing(wiring.Component):
                 "issue_stb": In(1),
                 "waits_next": Out(1),
                 "context": Out(config.context_bits),
+                "last": Out(1),
+                "final_stb": In(1),
                 "i_return": In(data.StructLayout(returned)),
                 "loaded": In(config.contexts),
                 "stream": Out(bits),
@@ -68,50 +73,60 @@ class StreamRing(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bits = self._config.lane_stream_bits
-        start, back = self.start, self.i_return
-        issued, returned, written = (Signal(bits, name=name) for name in ("issued", "returned", "written"))
-        first_turn_back, last_start = Signal(), Signal(bits)  # the streams that come back have had their first turn
-        waiting, waiting_next, unfinished = Signal(bits + 1), Signal(bits + 1), Signal(bits + 1)
-        length, left, comes_again = Signal(BLOCK_LENGTH_BITS), Signal(BLOCK_LENGTH_BITS), Signal()
+        start, issue, back = self.start, self.issue_stb, self.i_return
+        begun, last_start, length = Signal(bits), Signal(bits), Signal(BLOCK_LENGTH_BITS)
+        waiting, waiting_next, unsettled = Signal(bits + 1), Signal(bits + 1), Signal(bits + 1)
+        comes_again, last_back = Signal(), Signal()
         m.d.comb += [
-            waiting_next.eq(Mux(start.stb, start.streams, waiting + comes_again - self.issue_stb)),
+            waiting_next.eq(Mux(start.stb, start.streams, waiting + comes_again - issue)),
             self.waits_next.eq(waiting_next.any()),
-            self.busy.eq(unfinished.any()),
-            self.ends.eq(~back.retry & ((left == 1) | ~self._is_loaded(back.token))),
-            comes_again.eq(back.stb & ~self.ends),
+            self.busy.eq(unsettled.any()),
         ]
         m.d.sync += [
             waiting.eq(waiting_next),
-            issued.eq(issued + self.issue_stb),
-            returned.eq(returned + back.stb),
-            written.eq(written + comes_again),
-            unfinished.eq(unfinished - (back.stb & self.ends)),
-            self.starts_left.eq(self.starts_left & ~(self.issue_stb & (issued == last_start))),
-            first_turn_back.eq(first_turn_back & ~(back.stb & (returned == last_start))),
+            begun.eq(begun + issue),
+            self.starts_left.eq(self.starts_left & ~(issue & (begun == last_start))),
+            # One with a token left is settled by the filter, one that ends earlier only here.
+            unsettled.eq(unsettled - self.final_stb - (back.stb & self.ends & ~last_back)),
         ]
         with m.If(start.stb):
             m.d.sync += [
-                issued.eq(0),
-                returned.eq(0),
-                written.eq(start.streams),
+                begun.eq(0),
                 last_start.eq(start.streams - 1),
-                unfinished.eq(start.streams),
                 length.eq(start.length),
                 self.starts_left.eq(start.streams.any()),
-                first_turn_back.eq(start.streams.any()),
+                unsettled.eq(start.streams),
             ]
 
-        context = Mux(back.retry, back.context, back.token[: self._config.context_bits])
-        next_left = Mux(back.retry, left, left - 1)
+        # The next stream: one that starts, or the one that has waited longest.
         first_context = self._memory(m, "starts", write=(self.i_write.stb, self.i_write.stream, self.i_write.context),
-                                     read=issued, domain=self._load_domain)  # fmt: skip
-        next_context = self._memory(m, "contexts", write=(comes_again, written, context), read=issued)
-        stream = self._memory(m, "numbers", write=(comes_again, written, self.stream), read=returned)
-        stored = self._memory(m, "lengths", write=(comes_again, written, next_left), read=returned)
+                                     read=begun, domain=self._load_domain)  # fmt: skip
+        taken, written = Signal(bits), Signal(bits)
+        m.d.sync += [taken.eq(taken + (issue & ~self.starts_left)), written.eq(written + comes_again)]
+        stream, left, next_left = Signal(bits), Signal(BLOCK_LENGTH_BITS), Signal(BLOCK_LENGTH_BITS)
+        context = Mux(back.retry, back.context, back.token[: self._config.context_bits])
+        waited = {
+            name: self._memory(m, name, write=(comes_again, written, value), read=taken)
+            for name, value in {"context": context, "stream": self.stream, "left": next_left}.items()
+        }
         m.d.comb += [
-            self.context.eq(Mux(self.starts_left, first_context, next_context)),
-            self.stream.eq(Mux(first_turn_back, returned, stream)),
-            left.eq(Mux(first_turn_back, length, stored)),
+            self.context.eq(Mux(self.starts_left, first_context, waited["context"])),
+            stream.eq(Mux(self.starts_left, begun, waited["stream"])),
+            left.eq(Mux(self.starts_left, length, waited["left"])),
+            self.last.eq(left == 1),
+        ]
+
+        # Under way, of this block and of the one before: at most one candidate for each stream of both.
+        sent, returned = Signal(bits + 1), Signal(bits + 1)
+        m.d.sync += [sent.eq(sent + issue), returned.eq(returned + back.stb)]
+        left_back = self._memory(m, "left_under_way", write=(issue, sent, left), read=returned)
+        stream_back = self._memory(m, "stream_under_way", write=(issue, sent, stream), read=returned)
+        m.d.comb += [
+            self.stream.eq(stream_back),
+            last_back.eq(left_back == 1),
+            next_left.eq(Mux(back.retry, left_back, left_back - 1)),
+            self.ends.eq(~back.retry & (last_back | ~self._is_loaded(back.token))),
+            comes_again.eq(back.stb & ~self.ends),
         ]
         return m
 
@@ -123,9 +138,9 @@ class StreamRing(wiring.Component):
     def _memory(
         self, m: Module, name: str, *, write: tuple[Value, Value, Value], read: Value, domain: str = "sync"
     ) -> Value:
-        """One field of the entries. No word is read in the cycle in which it is written: nobody waits there yet."""
+        """One field of the entries. No word counts in the cycle in which it is written: nobody waits there yet."""
         enable, address, value = write
-        words = self._config.lane_streams
+        words = 1 << len(read)
         m.submodules[name] = memory = exclusive_memory(shape=unsigned(value.shape().width), depth=words)
         port, reader = memory.write_port(domain=domain), memory.read_port(domain="comb")
         m.d.comb += [port.en.eq(enable), port.addr.eq(address), port.data.eq(value), reader.addr.eq(read)]

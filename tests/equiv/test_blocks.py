@@ -129,7 +129,11 @@ def test_a_stream_that_loses_its_turn_is_noticed(tmp_path: Path, monkeypatch: py
 
     def make(**arguments: object) -> object:
         return mutant(
-            "core.TsuCore", where="stream_ring", old="Mux(back.retry, left, left - 1)", new="(left - 1)", **arguments
+            "core.TsuCore",
+            where="stream_ring",
+            old="Mux(back.retry, left_back, left_back - 1)",
+            new="(left_back - 1)",
+            **arguments,
         )()
 
     monkeypatch.setenv("TSD_CACHE", str(tmp_path))

@@ -15,7 +15,7 @@ refused_commands_draw_nothing = _BENCH.refused_commands_draw_nothing
 
 BUGS = {
     # A rejected stream that does not come back in its turn takes no further candidate: others take them.
-    "rejected-stream-goes-on": ("stream_ring", "next_left = Mux(back.retry, left, left - 1)", "next_left = left - 1"),
+    "rejected-stream-goes-on": ("stream_ring", "Mux(back.retry, left_back, left_back - 1)", "(left_back - 1)"),
     "rejected-stream-changes-context": (
         "stream_ring",
         "Mux(back.retry, back.context, back.token[: self._config.context_bits])",
@@ -36,14 +36,15 @@ BUGS = {
     "tail-weight-of-the-job": ("collector", "Mux(in_block, result.weight, weight)", "weight"),
     "parameters-of-the-next-candidate": (
         "candidate_filter",
-        'bank, name="bank", cycles=multiplier.latency_cycles + split',
-        'bank, name="bank", cycles=split',
+        "name=name, cycles=multiplier.latency_cycles)",
+        "name=name, cycles=0)",
     ),
     "refused-context-keeps-its-slot": (
         "loader",
         "table.empty_stb.eq(decoder.header_stb & decoder.is_context)",
         "table.empty_stb.eq(0)",
     ),
+    "settled-without-the-rejected": ("candidate_filter", "valid & accept & last & of_block", "valid & last & of_block"),
     "next-draw-from-lane-0": ("collector", "Mux(in_block, first, next_first)", "next_first"),
 }
 TOPLEVELS = {
