@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One sampling lane: noise words in, draws out."""
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -161,24 +161,25 @@ class Lane(wiring.Component):
             owed.issue.eq(owed_issue),
             owed.returned.eq(returned),
         ]
+        # With contexts a candidate gets its parameters on the way to the filter.
+        entry, own_params = (self._slots.i, self._slots.own) if self._slots else (candidates, candidates.params)
         words, uniform_bits = self.i_words.payload, config.uniform_bits
+        m.d.sync += [
+            entry.valid.eq(issue),
+            *([] if self._slots else [entry.bank.eq(Mux(start.stb, start.bank, entry.bank))]),
+        ]
         tail_word = words[uniform_bits : uniform_bits + config.tail_noise_bits]
-        uniform = data_register(m, words[:uniform_bits], name="uniform")
-        tail_word = data_register(m, tail_word, name="tail_word")
-        own_params = {}
-        for name, given in members(self.params):
-            own_params[name] = own = Signal.like(given, name=f"own_{name}", reset_less=True)
+        m.d.comb += [
+            entry.uniform.eq(data_register(m, words[:uniform_bits], name="uniform")),
+            entry.tail_word.eq(data_register(m, tail_word, name="tail_word")),
+        ]
+        for (name, used), (_, given) in zip(members(own_params), members(self.params), strict=True):
+            own = Signal.like(given, name=f"own_{name}", reset_less=True)
             with m.If(start.fresh):
                 m.d.sync += own.eq(given)
+            m.d.comb += used.eq(own)
         if self._slots:
-            self._with_params(m, self._slots, own_params, issue, uniform, tail_word)
-        else:
-            m.d.sync += [
-                candidates.valid.eq(issue),
-                candidates.bank.eq(Mux(start.stb, start.bank, candidates.bank)),
-            ]
-            m.d.comb += [candidates.uniform.eq(uniform), candidates.tail_word.eq(tail_word)]
-            m.d.comb += [used.eq(own_params[name]) for name, used in members(candidates.params)]
+            self._slots_to_filter(m, self._slots, self._ring)
 
         # late: keeps the stall out of the credits
         pop = Signal()
@@ -211,28 +212,20 @@ class Lane(wiring.Component):
         ]
         return in_block
 
-    def _with_params(
-        self, m: Module, slots: SlotParams, own: dict[str, Signal], issue: Signal, uniform: Value, tail_word: Value
-    ) -> None:
-        """Candidates with bank and parameters: those of the job, or those of the slot of its stream."""
+    def _slots_to_filter(self, m: Module, slots: SlotParams, ring: StreamRing) -> None:
+        """Candidates with the bank and the parameters of their job, or of the slot of their stream."""
         m.submodules.slots = slots
-        candidates, ring, config = self._filter, self._ring, self._config
-        bank = Signal()
+        candidates, config = self._filter, self._config
+        connect(m, wiring.flipped(self.i_slot_write), slots.i_write)
+        bank, of_stream, slot = Signal(), Signal(), Signal(config.context_bits, reset_less=True)
         with m.If(self.start.stb):
             m.d.sync += bank.eq(self.start.bank)
-        for name, given in own.items():
-            m.d.comb += getattr(slots.own, name).eq(given)
-        connect(m, wiring.flipped(self.i_slot_write), slots.i_write)
-        valid, of_stream, slot = Signal(), Signal(), Signal(config.context_bits, reset_less=True)
-        m.d.sync += [valid.eq(issue), of_stream.eq(ring.issue_stb), slot.eq(ring.context)]
-        m.d.comb += slots.i.last.eq(data_register(m, ring.last, name="last"))
+        m.d.sync += [of_stream.eq(ring.issue_stb), slot.eq(ring.context)]
         double_buffer = Cat(bank, C(0, config.context_bits - 1), C(1, 1))
         m.d.comb += [
             slots.slot.eq(ring.context),
-            slots.i.valid.eq(valid),
+            slots.i.last.eq(data_register(m, ring.last, name="last")),
             slots.i.bank.eq(Mux(of_stream, slot, double_buffer)),
-            slots.i.uniform.eq(uniform),
-            slots.i.tail_word.eq(tail_word),
         ]
         connect(m, slots.o_params, candidates.params)
         m.d.comb += [getattr(candidates, name).eq(getattr(slots.o, name)) for name in slots.o.signature.members]
