@@ -19,7 +19,7 @@ BROKEN = [entry for module in (_FORM, _CONDUCT, _STREAM, _LAW) for entry in modu
 
 
 def test_the_wrapper_alone_keeps_the_contract() -> None:
-    """What breaks below is what each adapter changes. It has no blocks: tests/contract/test_blocks.py has one that does."""
+    """What breaks below is what each adapter changes. It has no blocks: see tests/contract/test_blocks.py."""
     results = check_contract(Wrapped)
     due = [(name, "skipped" if name == "blocks" else "kept") for name in CHECKS]
     assert [(result.check, result.outcome) for result in results] == due
