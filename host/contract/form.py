@@ -23,7 +23,7 @@ def capabilities(subject: Subject) -> str:
     promised = subject.capabilities
     if not isinstance(promised.name, str) or not promised.name:
         raise Violation(f"capabilities.name = {promised.name!r} is no name")
-    for field in ("exact", "bit_true", "counts_cycles", "reproducible"):
+    for field in ("exact", "bit_true", "counts_cycles", "reproducible", "blocks"):
         if not isinstance(getattr(promised, field), bool):
             raise Violation(f"capabilities.{field} = {getattr(promised, field)!r} is neither True nor False")
     with subject.open(seed=2) as tsu:

@@ -8,7 +8,7 @@ from typing import Literal
 from host.tsu.base import TsuError
 from hw.spec.errors import SpecError
 
-from . import conduct, form, law, stream
+from . import blocks, conduct, form, law, stream
 from .errors import ContractError, NotApplicable, Violation
 from .subject import Opener, Subject
 
@@ -27,6 +27,7 @@ CHECKS: dict[str, Check] = {
     "batches": stream.batches,
     "switches": stream.switches,
     "bit-true": stream.bit_true,
+    "blocks": blocks.blocks,
     "law": law.law,
     "corners": law.corners,
     "reported-q": law.reported_q,

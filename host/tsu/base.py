@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every TSU backend offers: `sample(psi, n)` with exact integers, capabilities, a context manager."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,8 @@ class Capabilities:
     reproducible : bool
         The same seed gives the same draws again, however those of a psi are split into calls. False for physical
         noise, and where others draw from the same stream.
+    blocks : bool
+        It is a `BlockTsu`, if its configuration has contexts.
 
     Raises
     ------
@@ -67,6 +70,7 @@ class Capabilities:
     counts_cycles: bool
     bound: float = 0.0
     reproducible: bool = True
+    blocks: bool = False
 
     def __post_init__(self) -> None:
         if self.exact and self.bound != 0:
@@ -106,6 +110,48 @@ class Draws:
         log_q: npt.NDArray[np.float64] = np.log(self.weights.astype(np.float64))
         log_q -= np.log(float(self.total))
         log_q -= np.log(self.spreads.astype(np.float64))
+        return log_q
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """Blocks of tokens that a TSU drew by itself, each token from the psi in the slot of the one before.
+
+    Token j of stream i has probability weights[i, j] / (totals[i, j] * spreads[i, j]). A stream ends early behind a
+    token whose slot holds no psi; what is behind its end is 0.
+
+    Parameters
+    ----------
+    tokens : uint32 ndarray of shape (streams, length)
+    weights : uint64 ndarray of shape (streams, length)
+        As in `Draws`.
+    spreads : uint32 ndarray of shape (streams, length)
+        As in `Draws`.
+    totals : uint64 ndarray of shape (streams, length)
+        Z of the psi that the token was drawn from.
+    lengths : uint32 ndarray of shape (streams,)
+        Tokens of each stream.
+    """
+
+    tokens: npt.NDArray[np.uint32]
+    weights: npt.NDArray[np.uint64]
+    spreads: npt.NDArray[np.uint32]
+    totals: npt.NDArray[np.uint64]
+    lengths: npt.NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def log_q(self) -> npt.NDArray[np.float64]:
+        """Natural logarithm of each token's probability given the one before, float64 of shape (streams, length).
+
+        0 behind the end, so that the sum of a row is the logarithm of the block's joint probability.
+        """
+        drawn = np.arange(self.tokens.shape[1]) < self.lengths[:, None]
+        log_q = np.zeros(self.tokens.shape)
+        for sign, values in ((1, self.weights), (-1, self.totals), (-1, self.spreads)):
+            log_q[drawn] += sign * np.log(values[drawn].astype(np.float64))
         return log_q
 
 
@@ -149,3 +195,37 @@ class Tsu(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class BlockTsu(Tsu, Protocol):
+    """A TSU with a psi bank, which feeds its own last token back as the next context."""
+
+    def load_bank(self, psis: Mapping[int, Psi] | Sequence[Psi]) -> None:
+        """Put psi into the slots of their contexts; other slots keep what they hold."""
+        ...
+
+    def blocks(self, contexts: npt.ArrayLike, length: int) -> Blocks:
+        """Draw `length` tokens for each stream, beginning in its context; goes on in the stream of noise."""
+        ...
+
+
+def block_tsu(tsu: Tsu) -> BlockTsu:
+    """`tsu` as one that drafts blocks by itself.
+
+    Raises
+    ------
+    TsuError
+        Its backend does not offer it.
+    SpecError
+        Its configuration has no contexts.
+    """
+    if not tsu.capabilities.blocks:
+        raise TsuError(f"backend {tsu.capabilities.name} drafts no blocks on chip: take one of model, rtl, cxxrtl")
+    check_contexts(tsu.config)
+    return cast(BlockTsu, tsu)
+
+
+def check_contexts(config: TsuConfig) -> None:
+    """Raise SpecError where a TSU of `config` has no psi bank."""
+    if not config.contexts:
+        raise SpecError("contexts", 0, "a power of two in [2, 1024], for a TSU that drafts blocks")

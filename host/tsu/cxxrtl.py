@@ -6,9 +6,9 @@ from pathlib import Path
 from hw.spec.config import TsuConfig
 
 from .base import Capabilities, TsuError
-from .native import NativeTsu
+from .native_blocks import BlockNativeTsu
 
-CAPABILITIES = Capabilities(name="cxxrtl", exact=True, bit_true=True, counts_cycles=True)
+CAPABILITIES = Capabilities(name="cxxrtl", exact=True, bit_true=True, counts_cycles=True, blocks=True)
 """What the simulated hardware promises: what `rtl` does, by another simulator."""
 
 
@@ -32,7 +32,7 @@ def cxxrtl_library_path(config: TsuConfig) -> Path:
         raise TsuError(str(error)) from error
 
 
-class CxxrtlTsu(NativeTsu):
+class CxxrtlTsu(BlockNativeTsu):
     """The register-transfer level in a second simulator: draws and cycles are those of `RtlTsu`.
 
     Parameters

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from host.psi.schema import Psi
 from hw.spec.commands import (
+    BLOCK_HEADER_WORDS,
+    BLOCK_LENGTH_BITS,
     COMMAND_VERSION,
     COMMON_FIELDS,
     DRAW_COMMAND_WORDS,
@@ -24,13 +26,16 @@ from hw.spec.commands import (
     WeightMode,
     put_field,
 )
-from hw.spec.config import TsuConfig
+from hw.spec.config import CONTEXTS_LIMIT, TsuConfig
 from hw.spec.errors import SpecError, check_int
 from hw.spec.exp2 import log2_ratio_q
 from hw.spec.noise import stream_states
 
 COUNT_MAX = (1 << COMMON_FIELDS["count"].width) - 1
 """Most draws that one command can ask for."""
+
+BLOCK_LENGTH_MAX = (1 << BLOCK_LENGTH_BITS) - 1
+"""Most tokens of a stream that one command can ask for."""
 
 Words = npt.NDArray[np.uint32]
 """The words of one command."""
@@ -156,6 +161,20 @@ def draw_command(*, count: int, tag: int = 0) -> Words:
     words = _header(Opcode.DRAW, tag, DRAW_COMMAND_WORDS)
     put_field(words, COMMON_FIELDS, "count", check_int("count", count, 0, COUNT_MAX))
     return np.array(words, dtype=np.uint32)
+
+
+def context_command(lowered: LoweredPsi, *, slot: int, tag: int = 0) -> Words:
+    """CONTEXT: the psi in a slot of the psi bank; uint32 ndarray of shape (8 + K,)."""
+    words = load_command(lowered, count=check_int("slot", slot, 0, CONTEXTS_LIMIT - 1), tag=tag)
+    words[0] += Opcode.CONTEXT - Opcode.LOAD
+    return words
+
+
+def block_command(contexts: npt.NDArray[np.uint32], *, length: int, tag: int = 0) -> Words:
+    """BLOCK: `length` tokens for each stream, which starts in its context; uint32 ndarray of shape (2 + streams,)."""
+    header = _header(Opcode.BLOCK, tag, BLOCK_HEADER_WORDS)
+    put_field(header, COMMON_FIELDS, "count", check_int("length", length, 0, BLOCK_LENGTH_MAX))
+    return np.array([*header, *contexts], dtype=np.uint32)
 
 
 def table_command(entries: npt.NDArray[np.uint64], *, tag: int = 0) -> Words:

@@ -6,11 +6,11 @@ from pathlib import Path
 from hw.spec.config import TsuConfig
 
 from .base import Capabilities, TsuError
-from .native import NativeTsu
+from .native_blocks import BlockNativeTsu
 
 _KERNEL = Path(__file__).with_name("kernel")
 
-CAPABILITIES = Capabilities(name="model", exact=True, bit_true=True, counts_cycles=False, bound=0.0)
+CAPABILITIES = Capabilities(name="model", exact=True, bit_true=True, counts_cycles=False, bound=0.0, blocks=True)
 """What the model promises."""
 
 
@@ -31,14 +31,14 @@ def model_library(config: TsuConfig) -> Path:
         return build_library(
             name="tsd_model",
             source=_KERNEL / "model.cpp",
-            headers=[ABI_HEADER, _KERNEL / "noise.hpp", _KERNEL / "sampler.hpp"],
+            headers=[ABI_HEADER, *(_KERNEL / f"{name}.hpp" for name in ("noise", "sampler", "blocks"))],
             generated={CONFIG_HEADER_NAME: config_header(config), EXP2_HEADER_NAME: exp2_header()},
         )
     except (NativeBuildError, ToolMissing) as error:
         raise TsuError(str(error)) from error
 
 
-class ModelTsu(NativeTsu):
+class ModelTsu(BlockNativeTsu):
     """The bit-true model; draws are made when they are taken, straight into the caller's arrays.
 
     Parameters

@@ -21,13 +21,13 @@ from .health import noise_alarm
 from .held import Command, HeldPsi, refusal
 from .lowering import COUNT_MAX, Words, check_mode, seed_command
 
-_ANSWER_CYCLES = 20_000
+ANSWER_CYCLES = 20_000
 """Cycles that any single step may take: loads, tables, dividers and the fill of the pipelines are far below it."""
 
 _WORD_CYCLES = 64
 """Cycles allowed for each word of a command."""
 
-_DRAW_CYCLES = 64
+DRAW_CYCLES = 64
 """Cycles allowed for each draw; a candidate is accepted with probability above 1/4 in every configuration."""
 
 
@@ -38,8 +38,8 @@ def _draw_arrays(n: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint64]
     return narrow[:n], block[:n], narrow[n:]
 
 
-def _open_library(path: Path) -> ctypes.CDLL:
-    """The library with the prototypes of sim/native/tsd_abi.h."""
+def _open_library(path: Path, *, contexts: int) -> ctypes.CDLL:
+    """The library with the prototypes of sim/native/tsd_abi.h; with contexts it must have `tsd_blocks` too."""
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
@@ -56,6 +56,8 @@ def _open_library(path: Path) -> ctypes.CDLL:
         "tsd_health": (u32, [handle, out32]),
         "tsd_message": (ctypes.c_char_p, [handle]),
     }
+    if contexts:
+        prototypes["tsd_blocks"] = (u32, [handle, u32, u32, *[ctypes.c_void_p] * 4, u64])
     for name, (result, arguments) in prototypes.items():
         try:
             function = getattr(library, name)
@@ -102,7 +104,7 @@ class NativeTsu:
         self._interrupted = False
         self._alarm_lanes = (ctypes.c_uint32 * len(Alarm))()
         seed_words = seed_command(config, seed)
-        self._library = _open_library(library)
+        self._library = _open_library(library, contexts=config.contexts)
         self._device = self._library.tsd_open()
         if not self._device:
             raise TsuError(f"the {capabilities.name} TSU cannot be opened: out of memory")
@@ -244,7 +246,7 @@ class NativeTsu:
 
     def _send(self, words: Words) -> tuple[Status, int]:
         status, total = ctypes.c_uint32(), ctypes.c_uint64()
-        bound = _ANSWER_CYCLES + _WORD_CYCLES * len(words)
+        bound = ANSWER_CYCLES + _WORD_CYCLES * len(words)
         answer = self._library.tsd_command(
             self._handle(), words.ctypes.data, len(words), bound, ctypes.byref(status), ctypes.byref(total)
         )
@@ -257,7 +259,7 @@ class NativeTsu:
     ) -> None:
         """Fill three contiguous arrays of equal length with draws asked for."""
         n = len(tokens)
-        bound = _ANSWER_CYCLES + _DRAW_CYCLES * n
+        bound = ANSWER_CYCLES + DRAW_CYCLES * n
         taken = self._library.tsd_draws(
             self._handle(), n, tokens.ctypes.data, weights.ctypes.data, spreads.ctypes.data, bound
         )

@@ -6,9 +6,9 @@ from pathlib import Path
 from hw.spec.config import TsuConfig
 
 from .base import Capabilities, TsuError
-from .native import NativeTsu
+from .native_blocks import BlockNativeTsu
 
-CAPABILITIES = Capabilities(name="rtl", exact=True, bit_true=True, counts_cycles=True, bound=0.0)
+CAPABILITIES = Capabilities(name="rtl", exact=True, bit_true=True, counts_cycles=True, bound=0.0, blocks=True)
 """What the simulated hardware promises."""
 
 
@@ -32,7 +32,7 @@ def rtl_library_path(config: TsuConfig) -> Path:
         raise TsuError(str(error)) from error
 
 
-class RtlTsu(NativeTsu):
+class RtlTsu(BlockNativeTsu):
     """The register-transfer level itself: every draw is clocked out of the gateware.
 
     Parameters

@@ -26,7 +26,7 @@ from typing import Self
 import numpy as np
 
 from host.psi.schema import Psi
-from hw.spec.config import TsuConfig
+from hw.spec.config import TsuConfig, check_no_contexts
 from hw.spec.digest import spec_id
 from hw.spec.errors import check_int
 
@@ -66,10 +66,11 @@ class ThrmlTsu:
     Raises
     ------
     SpecError
-        `seed` or `mode` is not legal.
+        `seed` or `mode` is not legal, or `config` has contexts.
     """
 
     def __init__(self, *, config: TsuConfig, seed: int = 0, mode: str | None = None) -> None:
+        check_no_contexts(config, who="backend thrml")
         self._config = config
         self._mode = check_mode(config, mode)
         self._open = True

@@ -5,7 +5,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.spec.config import TsuConfig
+from hw.spec.config import TsuConfig, check_no_contexts
 from hw.tsu.layouts import TAG_BITS, beat_layout, draw_layout
 
 
@@ -29,9 +29,11 @@ class DrawUnpacker(wiring.Component):
     Latency      1 cycle, and one more for each lane without a draw before it
     Throughput   one draw per cycle, and one more cycle for each beat
     Reset        empty
+    Raises       SpecError: contexts
     """
 
     def __init__(self, *, config: TsuConfig) -> None:
+        check_no_contexts(config, who="the AXI wrapper")
         self._config = config
         super().__init__(
             {

@@ -8,7 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.spec.config import TsuConfig
+from hw.spec.config import TsuConfig, check_no_contexts
 from hw.spec.frames import (
     CRC_BYTES,
     DEVICE_BIT,
@@ -67,10 +67,11 @@ class FrameSender(wiring.Component):
     o_byte : Out(stream(8))              to the line
     Reset        a delimiter and PONG 0 are sent
     Throughput   a byte of a frame in at most 8 cycles
-    Raises       SpecError: pages
+    Raises       SpecError: pages, contexts
     """
 
     def __init__(self, *, config: TsuConfig, pages: int = 4, room_bits: int = 1) -> None:
+        check_no_contexts(config, who="the serial link")
         self._config = config
         self._record = DrawRecord(config=config)
         self._pages = PageSender(pages=pages)

@@ -12,6 +12,16 @@ BAD_SCORE, BAD_TAIL, BAD_TOTAL, NO_SEED (only with count > 0), for DRAW NO_PSI, 
 TABLE BAD_MODE where the TSU has no table.
 Bits that no field names are ignored.
 
+A TSU with contexts knows two more opcodes; to others they are BAD_OPCODE. CONTEXT is a LOAD into slot `count` of the
+psi bank, and draws nothing. Once its header (8 words) has come, its slot is empty until it ends well; like a refused
+LOAD it leaves no psi for DRAW, however it ends. Its status is the first of those of LOAD, but BAD_CONTEXT stands before
+BAD_K: the slot is not below `contexts`, and no slot changes. BLOCK interleaves one stream for each word from word 2 on,
+which holds the context that the stream starts in; each stream draws `count` mod 2**16 tokens, every one of them from
+the psi in the slot of the token before. It ends earlier with a token whose slot holds no psi, or that is not below
+`contexts`. Its status is the first of BAD_LENGTH (no stream, or more than `streams`), BAD_CONTEXT (a stream starts in a
+slot without psi) and NO_SEED (only with tokens to draw). The order in which streams take noise is that of
+docs/DESIGN_TSD.md section 8.
+
 A TSU of several groups holds a psi for each of them. Word 0 of a command alone says which group executes it, whatever
 becomes of the command: the j-th LOAD of this version since the last SEED of this version, or since reset, counted from
 0, goes to group j mod groups; SEED and TABLE of this version go to all groups, which then have one seed, one table and
@@ -47,6 +57,10 @@ class Opcode(IntEnum):
     """Replace the 256-entry weight table (used by LOADs that follow)."""
     SEED = 4
     """Replace the state of every noise stream and start again at lane 0."""
+    CONTEXT = 5
+    """Load a psi into a slot of the psi bank. Only with contexts."""
+    BLOCK = 6
+    """Draw a block for each of many streams, each token from the psi of the one before. Only with contexts."""
 
 
 class Status(IntEnum):
@@ -67,11 +81,12 @@ class Status(IntEnum):
     NO_PSI = 12
     BAD_SEED = 13
     NO_SEED = 14
+    BAD_CONTEXT = 15
 
 
 STATUS_TEXT: dict[Status, str] = {
     Status.OK: "executed",
-    Status.BAD_OPCODE: "opcode is none of LOAD, DRAW, TABLE, SEED",
+    Status.BAD_OPCODE: "opcode is none of LOAD, DRAW, TABLE, SEED; with contexts, CONTEXT, BLOCK",
     Status.BAD_VERSION: f"layout version is not {COMMAND_VERSION}",
     Status.BAD_LENGTH: "the command has more or fewer words than its opcode and k ask for",
     Status.BAD_K: "k is 0 or above k_max",
@@ -85,8 +100,19 @@ STATUS_TEXT: dict[Status, str] = {
     Status.NO_PSI: "DRAW without a good psi loaded last",
     Status.BAD_SEED: "a noise stream would start in the all-zero state",
     Status.NO_SEED: "draws were asked for before a good SEED",
+    Status.BAD_CONTEXT: "a slot is not below contexts, or a stream starts in one without psi",
 }
 """One line for each status."""
+
+
+def opcodes(contexts: int) -> tuple[Opcode, ...]:
+    """Opcodes that a TSU of so many contexts knows."""
+    return tuple(code for code in Opcode if contexts or code not in (Opcode.CONTEXT, Opcode.BLOCK))
+
+
+def statuses(contexts: int) -> tuple[Status, ...]:
+    """Statuses that a TSU of so many contexts can give."""
+    return tuple(code for code in Status if contexts or code is not Status.BAD_CONTEXT)
 
 
 class GroupChoice:
@@ -136,9 +162,20 @@ COMMON_FIELDS: dict[str, Field] = {
     "opcode": Field(0, 0, 8, "`Opcode`"),
     "version": Field(0, 8, 8, "`COMMAND_VERSION`"),
     "tag": Field(0, 16, 16, "returned with the status and with every draw"),
-    "count": Field(1, 0, 32, "LOAD, DRAW: draws to deliver, may be 0"),
+    "count": Field(
+        1, 0, 32, "LOAD, DRAW: draws to deliver, may be 0; CONTEXT: slot; BLOCK: tokens of a stream (low 16 bits)"
+    ),
 }
-"""Fields of every command; `count` only of LOAD and DRAW."""
+"""Fields of every command; `count` not of TABLE and SEED."""
+
+BLOCK_LENGTH_BITS = 16
+"""Width of the number of tokens that each stream of a BLOCK draws."""
+
+BLOCK_HEADER_WORDS = 2
+"""Words of a BLOCK before its streams."""
+
+BLOCK_FIELDS: dict[str, Field] = {"context": Field(0, 0, 20, "context that the stream starts in")}
+"""One word for each stream of a BLOCK."""
 
 LOAD_FIELDS: dict[str, Field] = {
     "vocab_size": Field(2, 0, 21, "V"),

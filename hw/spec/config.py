@@ -18,6 +18,12 @@ LANES_LIMIT = 64
 GROUPS_LIMIT = 16
 """Most groups of lanes."""
 
+CONTEXTS_LIMIT = 1024
+"""Most contexts of a psi bank."""
+
+STREAMS_LIMIT = 1024
+"""Most streams that one BLOCK may interleave."""
+
 UNIFORM_LIMIT_BITS = 64
 """Widest uniform integer a p-bit compares (one 64-bit machine word in the compiled models)."""
 
@@ -65,6 +71,12 @@ class TsuConfig:
     block_ram : bool
         Where a level has one register: whether it is the memory's own (block RAM) or behind the p-bit (memory read
         asynchronously; LUT RAM, and faster to simulate).
+    contexts : int
+        Slots of the psi bank, one for each context whose psi is kept on chip, a power of two in [2, 1024]; 0 leaves
+        bank and block drafting out. Only with one group.
+    streams : int
+        Capacity of the block scheduler: streams that one BLOCK may interleave, a power of two in [2 lanes, 1024]. Means
+        nothing where `contexts` is 0.
 
     Raises
     ------
@@ -84,6 +96,8 @@ class TsuConfig:
     weight_source: str = "both"
     level_stages: int = 1
     block_ram: bool = False
+    contexts: int = 0
+    streams: int = 64
 
     def __post_init__(self) -> None:
         check_power_of_two("k_max", self.k_max, 2, K_LIMIT)
@@ -116,6 +130,17 @@ class TsuConfig:
             raise SpecError(
                 "weight_bits + headroom_bits + guard_bits", self.uniform_bits, f"at most {UNIFORM_LIMIT_BITS}"
             )
+        self._check_blocks()
+
+    def _check_blocks(self) -> None:
+        """The fields of block drafting."""
+        check_int("contexts", self.contexts, 0, CONTEXTS_LIMIT)
+        check_power_of_two("streams", self.streams, 2, STREAMS_LIMIT)
+        if not self.contexts:
+            return
+        check_power_of_two("contexts", self.contexts, 2, CONTEXTS_LIMIT)
+        check_power_of_two("streams", self.streams, 2 * self.lanes, STREAMS_LIMIT)
+        check_int("groups (with contexts > 0)", self.groups, 1, 1)
 
     @property
     def depth(self) -> int:
@@ -178,6 +203,36 @@ class TsuConfig:
         return self.all_lanes * self.noise_words
 
     @property
+    def bank_bits(self) -> int:
+        """Width of the number of a bank: the two of the double buffer, behind `contexts` slots where there are any."""
+        return self.context_bits + 1 if self.contexts else 1
+
+    @property
+    def banks(self) -> int:
+        """Trees and leaves that a lane has memory for."""
+        return self.contexts + 2
+
+    @property
+    def context_bits(self) -> int:
+        """Width of the number of a context."""
+        return ceil_log2(self.contexts) if self.contexts else 0
+
+    @property
+    def stream_bits(self) -> int:
+        """Width of the number of a stream."""
+        return ceil_log2(self.streams)
+
+    @property
+    def lane_streams(self) -> int:
+        """Streams that one lane interleaves at most."""
+        return self.streams // self.lanes
+
+    @property
+    def lane_stream_bits(self) -> int:
+        """Width of the number of a stream among those of its lane."""
+        return ceil_log2(self.lane_streams)
+
+    @property
     def pipelined(self) -> bool:
         """Whether generators, multipliers and memories have registers of their own inside."""
         return self.level_stages == 3
@@ -214,6 +269,12 @@ class TsuConfig:
     def as_dict(self) -> dict[str, bool | int | str]:
         """Field names and values, in declaration order."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def check_no_contexts(config: TsuConfig, *, who: str) -> None:
+    """Raise SpecError where `config` has contexts, of which `who` carries no blocks."""
+    if config.contexts:
+        raise SpecError("contexts", config.contexts, f"0, because {who} carries no blocks")
 
 
 PRESETS: dict[str, TsuConfig] = {

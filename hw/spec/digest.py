@@ -13,11 +13,12 @@ SPEC_ID_BITS = 64
 """Width of the digest that the hardware reports."""
 
 
-def _layout_lines() -> Iterator[str]:
+def _layout_lines(config: TsuConfig) -> Iterator[str]:
     yield f"command_version {commands.COMMAND_VERSION}"
-    for enumeration in (commands.Opcode, commands.Status, commands.WeightMode):
-        for member in enumeration:
-            yield f"{enumeration.__name__} {member.name} {int(member)}"
+    contexts = config.contexts
+    for members in (commands.opcodes(contexts), commands.statuses(contexts), tuple(commands.WeightMode)):
+        for member in members:
+            yield f"{type(member).__name__} {member.name} {int(member)}"
     for group, layout in (
         ("common", commands.COMMON_FIELDS),
         ("load", commands.LOAD_FIELDS),
@@ -28,11 +29,16 @@ def _layout_lines() -> Iterator[str]:
     yield f"load_header_words {commands.LOAD_HEADER_WORDS}"
     yield f"draw_command_words {commands.DRAW_COMMAND_WORDS}"
     yield f"table {commands.TABLE_ENTRIES} {commands.TABLE_ENTRY_WORDS}"
+    if contexts:
+        yield f"block {commands.BLOCK_HEADER_WORDS} {commands.BLOCK_LENGTH_BITS}"
+        for name, field in commands.BLOCK_FIELDS.items():
+            yield f"field block {name} {field.word} {field.low} {field.width}"
 
 
 def _law_lines(config: TsuConfig) -> Iterator[str]:
     for name, value in config.as_dict().items():
-        yield f"config {name} {value}"
+        if config.contexts or name not in ("contexts", "streams"):
+            yield f"config {name} {value}"
     generator = get_generator(config.noise)
     yield f"generator {generator.name} {generator.jump_polynomial:#x}"
     for name in (
@@ -51,8 +57,11 @@ def _law_lines(config: TsuConfig) -> Iterator[str]:
 
 
 def canonical_text(config: TsuConfig) -> str:
-    """What SPEC_ID digests, one fact a line: the command layout, status codes, `config`, the exp2 unit."""
-    return "".join(f"{line}\n" for line in (*_layout_lines(), *_law_lines(config)))
+    """What SPEC_ID digests, one fact a line: the command layout, status codes, `config`, the exp2 unit.
+
+    What only block drafting knows counts where the TSU has contexts: any other is what it was without.
+    """
+    return "".join(f"{line}\n" for line in (*_layout_lines(config), *_law_lines(config)))
 
 
 @cache

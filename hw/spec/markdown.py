@@ -58,6 +58,8 @@ def commands_table() -> str:
         ("DRAW", commands.DRAW_COMMAND_WORDS),
         ("TABLE", commands.TABLE_COMMAND_WORDS),
         ("SEED", f"1 + {noise.STATE_WORDS} x noise_streams"),
+        ("CONTEXT", f"{load_words} + K"),
+        ("BLOCK", f"{commands.BLOCK_HEADER_WORDS} + streams"),
     ]
     return (
         "\n".join(
@@ -68,6 +70,9 @@ def commands_table() -> str:
                 table(header, _field_rows(commands.LOAD_FIELDS)),
                 f"and from word {load_words} on with one word for each entry:\n",
                 table(header, _field_rows(commands.ENTRY_FIELDS)),
+                f"CONTEXT (with contexts) has the words of LOAD; BLOCK (with contexts) has from word "
+                f"{commands.BLOCK_HEADER_WORDS} on one word for each stream:\n",
+                table(header, _field_rows(commands.BLOCK_FIELDS)),
                 "Opcodes:\n",
                 table(
                     ["code", "opcode", "words"],

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns noise words into accepted candidates."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec.config import TsuConfig
 
-from .layouts import candidate_signature, data_register, params_signature
+from .layouts import candidate_signature, data_register, of_block, params_signature
 from .multiplier import PipelinedMultiplier
 from .pbit import PBit
 
@@ -25,9 +25,11 @@ class CandidateFilter(wiring.Component):
     Members
     -------
     valid, uniform, tail_word : In       one candidate
-    params : In(params), bank : In(1)    stable while candidates are inside
-    o : Out(candidate)                   `valid` for accepted candidates
+    params : In(params), bank : In       stable while candidates are inside; with contexts, those of this candidate
+    o : Out(candidate)                   `valid` for accepted candidates, `retry` for rejected ones of a block
     reject_stb : Out(1)                  a candidate was rejected, one cycle ago
+    last : In(1), final_stb : Out(1)     with contexts: the candidate is its stream's last; such a one was accepted,
+                                         one cycle ago
     busy : Out(1)                        some candidate has not been decided and reported yet
     Latency      `latency_cycles`
     Throughput   one candidate per cycle
@@ -40,12 +42,13 @@ class CandidateFilter(wiring.Component):
         )
         self.latency_cycles = self._multiplier.latency_cycles + 1 + config.pipelined
         super().__init__(
-            {
+            ({"last": In(1), "final_stb": Out(1)} if config.contexts else {})
+            | {
                 "valid": In(1),
                 "uniform": In(config.uniform_bits),
                 "tail_word": In(config.tail_noise_bits),
                 "params": In(params_signature(config)),
-                "bank": In(1),
+                "bank": In(config.bank_bits),
                 "o": Out(candidate_signature(config)),
                 "reject_stb": Out(1),
                 "busy": Out(1),
@@ -82,7 +85,17 @@ class CandidateFilter(wiring.Component):
 
         low, index = Signal(config.tail_noise_bits), Signal(config.id_bits)
         m.d.comb += Cat(low, index).eq(multiplier.product)
-        included, past_last = ~(low < self.params.tail_reject), ~(index < self.params.rank_last)
+        included, past_last, bank = ~(low < self.params.tail_reject), ~(index < self.params.rank_last), self.bank
+        if config.contexts:  # those of this candidate, while the ports show those of a later one
+            tail_reject, rank_last = (
+                self._delayed(m, getattr(self.params, name), name=name, cycles=multiplier.latency_cycles)
+                for name in ("tail_reject", "rank_last")
+            )
+            included, past_last = ~(low < tail_reject), ~(index < rank_last)
+            bank, last = (
+                self._delayed(m, value, name=name, cycles=multiplier.latency_cycles + split)
+                for name, value in {"bank": bank, "last": self.last}.items()
+            )
         token = (index + 1)[: config.id_bits]
         if split:
             included, past_last, token = (
@@ -96,9 +109,21 @@ class CandidateFilter(wiring.Component):
         route = self.o.route
         m.d.sync += [
             route.valid.eq(valid & accept),
-            route.bank.eq(self.bank),
+            route.bank.eq(bank),
             route.tail.eq(tail),
             route.past_last.eq(past_last),
         ]
+        if config.contexts:
+            m.d.sync += [
+                route.retry.eq(valid & ~accept & of_block(config, bank)),
+                self.final_stb.eq(valid & accept & last & of_block(config, bank)),
+            ]
         m.d.comb += self.o.value.eq(data_register(m, Mux(tail, token, uniform), name="value"))
         return m
+
+    @staticmethod
+    def _delayed(m: Module, value: Value, *, name: str, cycles: int) -> Value:
+        """`value` some cycles later."""
+        for stage in range(cycles):
+            value = data_register(m, value, name=f"{name}_{stage}")
+        return value

@@ -4,15 +4,16 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.spec import commands
-from hw.spec.commands import COMMON_FIELDS, ENTRY_FIELDS, LOAD_FIELDS, Field, Opcode
+from hw.spec.commands import BLOCK_FIELDS, COMMON_FIELDS, ENTRY_FIELDS, LOAD_FIELDS, Field, Opcode, opcodes
 from hw.spec.config import TsuConfig
 from hw.spec.noise import STATE_WORDS
 
+from .context_table import block_entry_layout
 from .layouts import DISTANCE_BITS, command_layout
 
 HEADER_INDEX_BITS = (commands.LOAD_HEADER_WORDS - 1).bit_length()
@@ -53,6 +54,7 @@ class CommandDecoder(wiring.Component):
     enable, gate : In(1)
     header : Out(header_layout)         fields of the command; complete from the cycle after its word
     is_load, is_draw, is_table, is_seed : Out(1)      opcode, in this version; known together with it
+    is_context, is_block : Out(1)       the same with contexts, else low; a CONTEXT is a load too
     index : Out(12)                     words of the command looked at so far
     busy : Out(1)                       between the first word of a command and `end_stb`
     header_stb : Out(1)                 a LOAD header is complete
@@ -60,6 +62,7 @@ class CommandDecoder(wiring.Component):
     table : Out(stb, index, entry)
     seed : Out(stb, word), seeding : Out(1)
     seed_zero : Out(1)                  some stream's state was zero
+    block : Out(block_entry_layout)     with contexts: a stream of a BLOCK
     end_stb : Out(1)                    the last word has come; the verdicts below are valid three cycles later
     bad_opcode, bad_version, bad_length : Out(1)
     Throughput   one word per cycle
@@ -70,30 +73,32 @@ class CommandDecoder(wiring.Component):
         self._word_zero, self._in_header = Signal(), Signal(init=1)
         entry = {name: field.width for name, field in ENTRY_FIELDS.items()}
         table = data.StructLayout({"stb": 1, "index": DISTANCE_BITS, "entry": config.weight_bits})
-        super().__init__(
-            {
-                "i_command": In(stream.Signature(command_layout())),
-                "enable": In(1),
-                "gate": In(1),
-                "header": Out(header_layout(config)),
-                "is_load": Out(1),
-                "is_draw": Out(1),
-                "is_table": Out(1),
-                "is_seed": Out(1),
-                "index": Out(INDEX_BITS),
-                "busy": Out(1),
-                "header_stb": Out(1),
-                "entry": Out(data.StructLayout({"stb": 1, "index": config.depth, **entry})),
-                "table": Out(table),
-                "seed": Out(data.StructLayout({"stb": 1, "word": 32})),
-                "seeding": Out(1),
-                "seed_zero": Out(1),
-                "end_stb": Out(1),
-                "bad_opcode": Out(1),
-                "bad_version": Out(1),
-                "bad_length": Out(1),
-            }
-        )
+        self.is_context, self.is_block = Signal(), Signal()
+        ports = {
+            "i_command": In(stream.Signature(command_layout())),
+            "enable": In(1),
+            "gate": In(1),
+            "header": Out(header_layout(config)),
+            "is_load": Out(1),
+            "is_draw": Out(1),
+            "is_table": Out(1),
+            "is_seed": Out(1),
+            "index": Out(INDEX_BITS),
+            "busy": Out(1),
+            "header_stb": Out(1),
+            "entry": Out(data.StructLayout({"stb": 1, "index": config.depth, **entry})),
+            "table": Out(table),
+            "seed": Out(data.StructLayout({"stb": 1, "word": 32})),
+            "seeding": Out(1),
+            "seed_zero": Out(1),
+            "end_stb": Out(1),
+            "bad_opcode": Out(1),
+            "bad_version": Out(1),
+            "bad_length": Out(1),
+        }
+        if config.contexts:
+            ports["block"] = Out(block_entry_layout(config))
+        super().__init__(ports)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -114,11 +119,14 @@ class CommandDecoder(wiring.Component):
         offered = self.i_command.payload.data
         ours = field_of_word(COMMON_FIELDS["version"], offered) == commands.COMMAND_VERSION
         opcode = field_of_word(COMMON_FIELDS["opcode"], offered)
-        word_is = {code: Signal(name=f"word_is_{code.name.lower()}") for code in Opcode}
+        known = opcodes(self._config.contexts)
+        word_is = {code: Signal(name=f"word_is_{code.name.lower()}") for code in known}
         m.d.sync += self._word_zero.eq(offered == 0)
-        m.d.sync += [meant.eq(ours & (opcode == code)) for code, meant in word_is.items()]
+        m.d.sync += [meant.eq(ours & self._is_one_of(opcode, code)) for code, meant in word_is.items()]
         m.d.comb += self.busy.eq(started | taken)
         m.d.sync += [self.header_stb.eq(0), self.entry.stb.eq(0), self.table.stb.eq(0), self.seed.stb.eq(0)]
+        if self._config.contexts:
+            m.d.sync += self.block.stb.eq(0)
         m.d.sync += self.end_stb.eq(taken & last)
         with m.If(taken):
             with m.If(last):
@@ -141,10 +149,19 @@ class CommandDecoder(wiring.Component):
                     self._table_words(m, word)
                 with m.If(self.is_seed):
                     self._seed_words(m, word)
+                if self._config.contexts:
+                    with m.If(self.is_block):
+                        self._block_words(m, word)
         # Not from word 0 on: behind it the gate may hold the command back for draws, and those need noise.
         m.d.comb += self.seeding.eq((underway & self.is_seed) | self.seed.stb)
         self._verdict(m, taken)
         return m
+
+    def _is_one_of(self, opcode: Value, code: Opcode) -> Value:
+        """Whether an opcode is handled as `code`."""
+        if self._config.contexts and code is Opcode.LOAD:
+            return (opcode == code) | (opcode == Opcode.CONTEXT)
+        return opcode == code
 
     def _take_fields(self, m: Module, word: Signal, fields: dict[str, Field]) -> None:
         """The fields of this word. A field of two words is taken half by half."""
@@ -198,6 +215,17 @@ class CommandDecoder(wiring.Component):
             self.seed_zero.eq((self.seed_zero & (self.index != 1)) | (zero_now & last_of_state)),
         ]
 
+    def _block_words(self, m: Module, word: Signal) -> None:
+        """One stream a word, from word 2 on."""
+        m.d.sync += [
+            self.block.stb.eq(~self._in_block_header()),
+            self.block.stream.eq(self.index - commands.BLOCK_HEADER_WORDS),
+            self.block.context.eq(field_of_word(BLOCK_FIELDS["context"], word)),
+        ]
+
+    def _in_block_header(self) -> Value:
+        return self.index < commands.BLOCK_HEADER_WORDS
+
     def _verdict(self, m: Module, taken: Signal) -> None:
         """Judge opcode, version and length; registered twice, because nobody asks before."""
         header, count = self.header, Signal(INDEX_BITS)
@@ -214,9 +242,13 @@ class CommandDecoder(wiring.Component):
         with m.If(taken):
             m.d.sync += count.eq(self.index + 1)
         short_header = self.is_load & (count < commands.LOAD_HEADER_WORDS)
-        known = reduce(or_, (header.opcode == code for code in Opcode))
+        known = reduce(or_, (header.opcode == code for code in opcodes(self._config.contexts)))
         m.d.sync += [
             self.bad_opcode.eq(~known),
             self.bad_version.eq(header.version != commands.COMMAND_VERSION),
             self.bad_length.eq((count != expected) | short_header),
         ]
+        if self._config.contexts:
+            fewest = commands.BLOCK_HEADER_WORDS + 1
+            with m.If(self.is_block):
+                m.d.sync += self.bad_length.eq((count < fewest) | (count >= fewest + self._config.streams))

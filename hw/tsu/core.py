@@ -23,7 +23,8 @@ class TsuCore(wiring.Component):
     Data go one way: command words -> code distances -> integer weights -> cumulative thresholds -> p-bits -> draws.
     The law is that of docs/DESIGN_TSD.md, integer for integer; a psi that breaks a rule is flagged in its
     status and never sampled. The next psi is loaded while the one before is still being sampled. Where there are
-    several groups of lanes, each has a psi of its own, and they load and sample side by side.
+    several groups of lanes, each has a psi of its own, and they load and sample side by side. With contexts a bank of
+    psi stays on chip, and a BLOCK draws tokens for many streams, each from the psi of the token before.
 
     Parameters
     ----------
@@ -138,15 +139,14 @@ class TsuCore(wiring.Component):
     def _draws(self, m: Module) -> None:
         """The beat as a stream."""
         beat, packed = self.beat, self.o_draw.payload
+        contexts = self._config.contexts
         fields = ("keep", "spread", "tag", "last", *(("group",) if self._merger else ()))
+        of_draw = ("token", "weight", "tail", *(("spread", "stream", "ends") if contexts else ()))
+        fields += ("block",) if contexts else ()
         m.d.comb += [self.o_draw.valid.eq(beat.valid), beat.ready.eq(self.o_draw.ready)]
         m.d.comb += [getattr(packed, name).eq(getattr(beat, name)) for name in fields]
         for packed_draw, draw in zip(packed.draws, beat.draws, strict=True):
-            m.d.comb += [
-                packed_draw.token.eq(draw.token),
-                packed_draw.weight.eq(draw.weight),
-                packed_draw.tail.eq(draw.tail),
-            ]
+            m.d.comb += [getattr(packed_draw, name).eq(getattr(draw, name)) for name in of_draw]
 
     def _noise(self, m: Module, registers: RegisterFile) -> None:
         """One noise bank a lane; the seed chain enters at the last lane. Their known-answer tests end together."""
@@ -154,7 +154,8 @@ class TsuCore(wiring.Component):
         m.d.comb += registers.testing.eq(testing)
         # No SEED meanwhile. A bank in use holds a SEED back, and with it every LOAD.
         for group in self._groups:
-            m.d.comb += group.loader.bank_in_use.eq(group.scheduler.bank_in_use | testing.replicate(2))
+            in_use = group.scheduler.bank_in_use
+            m.d.comb += group.loader.bank_in_use.eq(in_use | testing.replicate(len(in_use)))
         # All groups take the words of a SEED in the same cycles, each when its banks are free: one loader is enough.
         loader = self._groups[0].loader
         seeding, seed_stb, chain = Signal(), Signal(), Signal(WORD_BITS)

@@ -7,7 +7,7 @@ from amaranth.hdl import Module, Signal, Value, ValueLike
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.spec.commands import TABLE_ENTRIES
+from hw.spec.commands import BLOCK_LENGTH_BITS, TABLE_ENTRIES
 from hw.spec.config import TsuConfig
 
 COUNT_BITS = 32
@@ -38,8 +38,8 @@ def ticket_layout(config: TsuConfig) -> data.StructLayout:
 
     That token is `above` where the rank is `past_last`, and `above` - 1 elsewhere.
     """
-    fields = {"valid": 1, "bank": 1, "tail": 1, "leaf": config.depth, "past_last": 1, "above": config.id_bits}
-    return data.StructLayout(fields)
+    where = {"valid": 1, "bank": config.bank_bits} | ({"retry": 1} if config.contexts else {})
+    return data.StructLayout(where | {"tail": 1, "leaf": config.depth, "past_last": 1, "above": config.id_bits})
 
 
 def handshake_signature(fields: Mapping[str, int]) -> wiring.Signature:
@@ -48,8 +48,15 @@ def handshake_signature(fields: Mapping[str, int]) -> wiring.Signature:
 
 
 def result_fields(config: TsuConfig) -> dict[str, int]:
-    """One draw inside a lane; the weight of a tail token is filled in by the collector."""
-    return {"token": config.id_bits, "weight": config.weight_bits, "tail": 1}
+    """One draw inside a lane; the weight of a tail token is filled in by the collector, unless it belongs to a block.
+
+    With contexts, a draw of a block has its spread, the number of its stream among those of the lane, and whether the
+    stream ends with it.
+    """
+    fields = {"token": config.id_bits, "weight": config.weight_bits, "tail": 1}
+    if config.contexts:
+        fields |= {"weight": config.total_bits, "spread": config.id_bits, "stream": config.lane_stream_bits, "ends": 1}
+    return fields
 
 
 def result_signature(config: TsuConfig) -> wiring.Signature:
@@ -58,15 +65,21 @@ def result_signature(config: TsuConfig) -> wiring.Signature:
 
 
 def draw_layout(config: TsuConfig) -> data.StructLayout:
-    """One draw as it leaves the TSU: exact probability weight / (Z * spread)."""
-    return data.StructLayout({"token": config.id_bits, "weight": config.total_bits, "tail": 1})
+    """One draw as it leaves the TSU: exact probability weight / (Z * spread).
+
+    `spread`, `stream` and `ends` are there with contexts, and belong to the draws of blocks.
+    """
+    fields = {"token": config.id_bits, "weight": config.total_bits, "tail": 1}
+    block = {"spread": config.id_bits, "stream": config.stream_bits, "ends": 1} if config.contexts else {}
+    return data.StructLayout(fields | block)
 
 
 def beat_layout(config: TsuConfig) -> data.StructLayout:
     """Draws of one transfer, all of one command, in ascending lane order; `keep` marks the lanes that hold one.
 
     `spread` is V - K and belongs to the draws whose `tail` bit is set; the spread of the others is 1.
-    `last` marks the last beat of a command. `group` is there where there are several.
+    `last` marks the last beat of a command. `group` is there where there are several. With contexts, `block` marks the
+    draws of a BLOCK, which come from any lanes: those of one stream in order, and `last` once all streams have ended.
     """
     fields = {
         "draws": data.ArrayLayout(draw_layout(config), config.lanes),
@@ -75,7 +88,9 @@ def beat_layout(config: TsuConfig) -> data.StructLayout:
         "tag": TAG_BITS,
         "last": 1,
     }
-    return data.StructLayout(fields | ({"group": config.group_bits} if config.groups > 1 else {}))
+    if config.groups > 1:
+        fields["group"] = config.group_bits
+    return data.StructLayout(fields | ({"block": 1} if config.contexts else {}))
 
 
 def beat_signature(config: TsuConfig) -> wiring.Signature:
@@ -88,6 +103,7 @@ def beat_signature(config: TsuConfig) -> wiring.Signature:
             "spread": Out(config.id_bits),
             "tag": Out(TAG_BITS),
             "last": Out(1),
+            **({"block": Out(1)} if config.contexts else {}),
             "valid": Out(1),
             "ready": In(1),
         }
@@ -99,14 +115,37 @@ def merged_beat_signature(config: TsuConfig) -> wiring.Signature:
     return wiring.Signature(dict(beat_signature(config).members) | {"group": Out(config.group_bits)})
 
 
-def job_layout() -> data.StructLayout:
-    """`count` draws to make from bank `bank` on behalf of command `tag`; `fresh` marks the first job of a psi."""
-    return data.StructLayout({"bank": 1, "fresh": 1, "count": COUNT_BITS, "tag": TAG_BITS})
+def job_layout(config: TsuConfig | None = None) -> data.StructLayout:
+    """`count` draws to make from bank `bank` on behalf of command `tag`; `fresh` marks the first job of a psi.
+
+    With contexts, `block` marks `streams` streams of `count` draws each.
+    """
+    fields = {"bank": 1, "fresh": 1, "count": COUNT_BITS, "tag": TAG_BITS}
+    if config is not None and config.contexts:
+        fields |= {"block": 1, "streams": config.stream_bits + 1}
+    return data.StructLayout(fields)
 
 
-def start_layout() -> data.StructLayout:
-    """A lane's share of a job, and whether it is not empty; `fresh` only with `stb`: copy the parameters."""
-    return data.StructLayout({"stb": 1, "bank": 1, "fresh": 1, "some": 1, "count": COUNT_BITS})
+def start_layout(config: TsuConfig | None = None) -> data.StructLayout:
+    """A lane's share of a job, and whether it is not empty; `fresh` only with `stb`: copy the parameters.
+
+    With contexts, `block` marks a block: `streams` streams of the lane, of `length` draws each, and no others.
+    """
+    fields = {"stb": 1, "bank": 1, "fresh": 1, "some": 1, "count": COUNT_BITS}
+    if config is not None and config.contexts:
+        fields |= {"block": 1, "streams": config.lane_stream_bits + 1, "length": BLOCK_LENGTH_BITS}
+    return data.StructLayout(fields)
+
+
+def stream_write_signature(config: TsuConfig) -> wiring.Signature:
+    """Write of the context in which a stream of the next block starts; only with contexts."""
+    return wiring.Signature({"stb": Out(1), "stream": Out(config.stream_bits), "context": Out(config.context_bits)})
+
+
+def slot_write_signature(config: TsuConfig) -> wiring.Signature:
+    """Write of a slot's parameters, once its trees and leaves are written; only with contexts."""
+    params = {name: Out(member.shape) for name, member in params_signature(config).members.items()}
+    return wiring.Signature({"stb": Out(1), "slot": Out(config.context_bits), **params})
 
 
 def params_signature(config: TsuConfig) -> wiring.Signature:
@@ -136,7 +175,7 @@ def tree_write_signature(config: TsuConfig) -> wiring.Signature:
     return wiring.Signature(
         {
             "stb": Out(1),
-            "bank": Out(1),
+            "bank": Out(config.bank_bits),
             "rank": Out(1),
             "boundary": Out(config.depth),
             "threshold": Out(config.uniform_bits),
@@ -148,7 +187,7 @@ def leaf_write_signature(config: TsuConfig) -> wiring.Signature:
     """Write of one leaf: the id when it arrives, its weight when the weight engine has it."""
     return wiring.Signature(
         {
-            "bank": Out(1),
+            "bank": Out(config.bank_bits),
             "id_stb": Out(1),
             "id_index": Out(config.depth),
             "id": Out(config.id_bits),
@@ -159,14 +198,26 @@ def leaf_write_signature(config: TsuConfig) -> wiring.Signature:
     )
 
 
-def route_layout(path_bits: int) -> data.StructLayout:
+def route_layout(path_bits: int, config: TsuConfig | None = None) -> data.StructLayout:
     """Where a candidate is and what it is.
 
     The path is lowest, its newest bit at the bottom: appending a bit below moves everything up by one, and the low
     path_bits + 2 bits are the address of the node in a level's memory. `past_last` says that r is at least
     id_(K-1) - (K-1), the one rank boundary that a tree of k_max leaves has no node for.
+
+    With contexts the bank is as wide as they need, and `retry` marks a rejected candidate of a block: it goes through
+    so that its stream keeps its place, and is no draw.
     """
-    return data.StructLayout({"path": path_bits, "tail": 1, "bank": 1, "past_last": 1, "valid": 1})
+    if config is None or not config.contexts:
+        return data.StructLayout({"path": path_bits, "tail": 1, "bank": 1, "past_last": 1, "valid": 1})
+    return data.StructLayout(
+        {"path": path_bits, "tail": 1, "bank": config.bank_bits, "past_last": 1, "valid": 1, "retry": 1}
+    )
+
+
+def of_block(config: TsuConfig, bank: Value) -> Value:
+    """Whether a bank is a slot of the psi bank, and what is drawn from it belongs to a block; only with contexts."""
+    return ~bank[config.context_bits]
 
 
 def candidate_signature(config: TsuConfig, *, path_bits: int = 0) -> wiring.Signature:
@@ -174,7 +225,7 @@ def candidate_signature(config: TsuConfig, *, path_bits: int = 0) -> wiring.Sign
 
     `value` is u for a head draw and r + 1 for a tail draw; both are compared with `>`.
     """
-    return wiring.Signature({"route": Out(route_layout(path_bits)), "value": Out(config.uniform_bits)})
+    return wiring.Signature({"route": Out(route_layout(path_bits, config)), "value": Out(config.uniform_bits)})
 
 
 def members(interface: object) -> list[tuple[str, Value]]:

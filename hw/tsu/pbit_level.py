@@ -16,8 +16,9 @@ class PBitLevel(wiring.Component):
     """Descend one level: read the threshold of the node reached so far, and let one p-bit choose the child.
 
     A node of level l covers 2**(depth - l) leaves; its threshold is the boundary in the middle of them. Boundary j
-    therefore lives in level depth - 1 - ctz(j). The memory holds two banks (double buffer) of two trees each:
-    the weight tree (thresholds c C_j - 1) and the rank tree of the tail (thresholds id_(j-1) - (j-1)).
+    therefore lives in level depth - 1 - ctz(j). The memory holds two banks (double buffer, behind the slots of the psi
+    bank where there are contexts) of two trees each: the weight tree (thresholds c C_j - 1) and the rank tree of the
+    tail (thresholds id_(j-1) - (j-1)).
 
     Parameters
     ----------
@@ -52,8 +53,9 @@ class PBitLevel(wiring.Component):
         m = Module()
         config, level = self._config, self._level
         # Two LUT RAMs and the choice between them would be slower than block RAM with its output register.
-        block_ram = config.block_ram or (config.pipelined and 4 << level > LUT_RAM_WORDS)
-        memory = exclusive_memory(shape=unsigned(config.uniform_bits), depth=4 << level, block_ram=block_ram)
+        words = 2 * config.banks << level
+        block_ram = config.block_ram or (config.pipelined and words > LUT_RAM_WORDS)
+        memory = exclusive_memory(shape=unsigned(config.uniform_bits), depth=words, block_ram=block_ram)
         m.submodules.memory = memory
 
         # Boundary j = node * 2**h + 2**(h-1) belongs to this level: its low h bits are 10..0.
@@ -67,7 +69,7 @@ class PBitLevel(wiring.Component):
 
         asynchronous = config.level_stages == 1 and not config.block_ram
         read = memory.read_port(domain="comb" if asynchronous else "sync")
-        m.d.comb += read.addr.eq(self.i.route.as_value()[: level + 2])  # path, tail, bank
+        m.d.comb += read.addr.eq(self.i.route.as_value()[: level + 1 + config.bank_bits])  # path, tail, bank
         threshold, at_pbit = read.data, self.i
         if not asynchronous:
             at_pbit = registered(m, self.i, name="at_memory")

@@ -46,7 +46,8 @@ class SamplerGroup:
         self._load_domain = load_domain
         self._far = config.lanes_far
         self.loader, self.scheduler = Loader(config=config), Scheduler(config=config)
-        self.lanes = [Lane(config=config, load_domain=load_domain) for _ in range(config.lanes)]
+        self._contexts = config.contexts
+        self.lanes = [Lane(config=config, load_domain=load_domain, number=lane) for lane in range(config.lanes)]
         self._collector = Collector(config=config)
         self.beat = self._collector.o_beat
         self.latency_cycles = self.lanes[0].latency_cycles + self._collector.latency_cycles
@@ -85,3 +86,21 @@ class SamplerGroup:
                 lane.start.eq(scheduler.start[index]),
                 scheduler.idle[index].eq(lane.idle),
             ]
+        if self._contexts:
+            self._connect_blocks(m)
+
+    def _connect_blocks(self, m: Module) -> None:
+        """What only block drafting needs."""
+        loader, scheduler, collector = self.loader, self.scheduler, self._collector
+        slot_write, stream_write, done = loader.o_slot_write, loader.o_stream_write, collector.done_block
+        if self._far:
+            late = partial(registered, m, domain=self._load_domain)
+            slot_write = late(wiring.flipped(slot_write), name="late_slot_write")
+            stream_write = late(wiring.flipped(stream_write), name="late_stream_write")
+            done = Signal(name="late_done_block")
+            m.d.sync += done.eq(collector.done_block)
+        m.d.comb += [scheduler.done_block.eq(done), loader.starts_in_use.eq(scheduler.starts_in_use)]
+        for index, lane in enumerate(self.lanes):
+            connect(m, slot_write, lane.i_slot_write)
+            connect(m, stream_write, lane.i_stream_write)
+            m.d.comb += [lane.loaded.eq(loader.loaded), scheduler.starts_left[index].eq(lane.starts_left)]

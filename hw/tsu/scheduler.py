@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shares jobs out to the lanes and keeps count of the banks in use."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,33 +32,38 @@ class Scheduler(wiring.Component):
     copied_stb : In(1)                 the collector has copied the parameters of a fresh job (the lanes did before)
     done_stb, done_bank : In           from the collector: the last beat of a job has left
     restart_stb : In(1)                begin at lane 0 again (only while no bank is in use)
-    bank_in_use : Out(2)               a job of that bank is waiting, running or being collected; one cycle late
+    bank_in_use : Out(2)               a job of that bank is waiting, running or being collected; one cycle late. With
+                                       contexts, a third bit: a block is
     params_in_use : Out(1)             a fresh job has not been copied everywhere; begins one cycle late
+    done_block : In(1)                 with contexts: what `done_stb` says is of a block
+    starts_left : In(lanes), starts_in_use : Out(1)      with contexts: where the streams of the block taken last start
+                                       is still needed, by a lane or by any; begins one cycle late
     Latency      2 cycles from i_job to start
     """
 
     def __init__(self, *, config: TsuConfig) -> None:
         self._config = config
-        super().__init__(
-            {
-                "i_job": In(stream.Signature(job_layout())),
-                "idle": In(config.lanes),
-                "start": Out(start_layout()).array(config.lanes),
-                "o_job": Out(stream.Signature(job_layout())),
-                "copied_stb": In(1),
-                "done_stb": In(1),
-                "done_bank": In(1),
-                "restart_stb": In(1),
-                "bank_in_use": Out(2),
-                "params_in_use": Out(1),
-            }
-        )
+        ports = {
+            "i_job": In(stream.Signature(job_layout(config))),
+            "idle": In(config.lanes),
+            "start": Out(start_layout(config)).array(config.lanes),
+            "o_job": Out(stream.Signature(job_layout(config))),
+            "copied_stb": In(1),
+            "done_stb": In(1),
+            "done_bank": In(1),
+            "restart_stb": In(1),
+            "bank_in_use": Out(3 if config.contexts else 2),
+            "params_in_use": Out(1),
+        }
+        if config.contexts:
+            ports |= {"done_block": In(1), "starts_left": In(config.lanes), "starts_in_use": Out(1)}
+        super().__init__(ports)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         lanes = self._config.lanes
         lane_bits = lanes.bit_length() - 1
-        waiting, job = Signal(), Signal(job_layout())
+        waiting, job = Signal(), Signal(job_layout(self._config))
         first = Signal(range(lanes))
         starting, settled = Signal(), Signal()
         # `settled` is one cycle old and a start takes one: hold the next one back until the lanes show this one.
@@ -72,8 +77,11 @@ class Scheduler(wiring.Component):
         ]
         with m.If(self.i_job.valid & ~waiting):
             m.d.sync += [waiting.eq(1), job.eq(self.i_job.payload)]
+        single = job.count  # draws that are owed by lanes in turn
+        if self._config.contexts:
+            single = Mux(job.block, 0, job.count)
         with m.If(starting):
-            m.d.sync += [waiting.eq(0), first.eq(first + job.count)]
+            m.d.sync += [waiting.eq(0), first.eq(first + single)]
         with m.If(self.restart_stb):
             m.d.sync += first.eq(0)
 
@@ -82,24 +90,47 @@ class Scheduler(wiring.Component):
             m.d.comb += offset.eq(lane - first)
             m.d.sync += [start.stb.eq(starting), start.fresh.eq(starting & job.fresh)]
             with m.If(starting):
-                whole, one_more = job.count >> lane_bits, offset < job.count[:lane_bits]
+                whole, one_more = single >> lane_bits, offset < single[:lane_bits]
                 m.d.sync += [
                     start.bank.eq(job.bank),
                     start.some.eq(whole.any() | one_more),
                     start.count.eq(whole + one_more),
                 ]
-        self._count_banks(m, accepted=self.i_job.valid & ~waiting)
+        accepted = self.i_job.valid & ~waiting
+        if self._config.contexts:
+            self._start_streams(m, job, starting=starting, waiting=waiting)
+        self._count_banks(m, accepted=accepted)
         return m
+
+    def _start_streams(self, m: Module, job: data.View, *, starting: Signal, waiting: Signal) -> None:
+        """Streams number lane, lane + lanes, ... of a block go to each lane."""
+        lane_bits = self._config.lanes.bit_length() - 1
+        with m.If(starting):
+            for lane, start in enumerate(self.start):
+                whole, one_more = job.streams >> lane_bits, lane < job.streams[:lane_bits]
+                m.d.sync += [
+                    start.block.eq(job.block),
+                    start.streams.eq(Mux(job.block, whole + one_more, 0)),
+                    start.length.eq(job.count),
+                ]
+        on_the_way = (waiting & job.block) | (self.start[0].stb & self.start[0].block)
+        m.d.comb += self.starts_in_use.eq(on_the_way | self.starts_left.any())
 
     def _count_banks(self, m: Module, *, accepted: Signal) -> None:
         """Jobs of each bank between loader and the end of their last beat; parameters still to be copied."""
         arriving: data.View = self.i_job.payload
-        for bank in range(2):
+        arriving_bank, done_bank = arriving.bank, self.done_bank
+        if self._config.contexts:  # all blocks together are number 2
+            arriving_bank, done_bank = (
+                Cat(bank & ~block, block)
+                for bank, block in ((arriving.bank, arriving.block), (self.done_bank, self.done_block))
+            )
+        for bank in range(len(self.bank_in_use)):
             jobs = Signal(range(JOBS_PER_BANK + 1), name=f"jobs_{bank}")
             arrives, leaves = Signal(name=f"arrives_{bank}"), Signal(name=f"leaves_{bank}")
             m.d.sync += [
-                arrives.eq(accepted & (arriving.bank == bank)),
-                leaves.eq(self.done_stb & (self.done_bank == bank)),
+                arrives.eq(accepted & (arriving_bank == bank)),
+                leaves.eq(self.done_stb & (done_bank == bank)),
             ]
             with m.If(arrives & ~leaves):
                 m.d.sync += jobs.eq(jobs + 1)

@@ -44,7 +44,7 @@ class ThresholdBuilder(wiring.Component):
                 "fill_stb": In(1),
                 "start_stb": In(1),
                 "k_less_one": In(config.depth),
-                "bank": In(1),
+                "bank": In(config.bank_bits),
                 "scale": In(config.scale_bits),
                 "tail_weight": In(config.total_bits),
                 "o_write": Out(tree_write_signature(config)),

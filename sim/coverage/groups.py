@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
 
-from hw.spec.commands import Opcode, Status
+from hw.spec.commands import opcodes, statuses
 from hw.spec.errors import SpecError
 from hw.spec.noise import GENERATORS
 
-OPCODES = tuple(opcode.name for opcode in Opcode)
+OPCODES = tuple(opcode.name for opcode in opcodes(0))
 MODES = ("table", "exp2")
 K_CLASSES = ("1", "2", "3 to k_max/2", "more", "k_max")
 TAILS = ("V = K", "T = 0", "below 1 %", "1 % to 50 %", "50 % and more")
@@ -71,7 +71,7 @@ GROUPS = (
     Group(
         name="status",
         meaning="a command was answered",
-        axes={"command": (*OPCODES, "unknown"), "status": tuple(status.name for status in Status)},
+        axes={"command": (*OPCODES, "unknown"), "status": tuple(status.name for status in statuses(0))},
         impossible=_no_status,
     ),
     Group(

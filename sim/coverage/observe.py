@@ -44,9 +44,12 @@ def hit(group: str, *values: str) -> None:
 
 
 def observe(dut: Any, config: TsuConfig) -> None:
-    """Follow `i_command`, `o_status` and, where there is one, `o_draw` of a TSU for the rest of the test."""
+    """Follow `i_command`, `o_status` and, where there is one, `o_draw` of a TSU for the rest of the test.
+
+    A TSU with contexts is not followed: the groups know neither its opcodes nor its beats.
+    """
     functional = _Recorder.get()
-    if functional is not None:
+    if functional is not None and not config.contexts:
         cocotb.start_soon(_follow(dut, TsuSampler(config, functional)))
 
 

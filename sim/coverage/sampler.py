@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from hw.spec.commands import LOAD_HEADER_WORDS, Opcode, Status
+from hw.spec.commands import LOAD_HEADER_WORDS, Opcode, Status, opcodes
 from hw.spec.config import TsuConfig
 from hw.spec.noise import STATE_WORDS
 
@@ -59,7 +59,7 @@ class Command:
     def name(self) -> str:
         """Opcode, or `unknown`."""
         code = self.words[0] & 0xFF
-        return Opcode(code).name if code in set(Opcode) else "unknown"
+        return Opcode(code).name if code in opcodes(0) else "unknown"
 
     @property
     def tag(self) -> int:

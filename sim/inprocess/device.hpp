@@ -40,6 +40,10 @@ struct tsd_device {
     OwedDraws owed;
     uint32_t tag = 0;  // of the last command: its own, whatever the caller's says
 #endif
+#if TSD_CONTEXTS
+    uint64_t draws_owed = 0;                        // asked for and not taken
+    uint32_t block_streams = 0, block_length = 0;  // of the BLOCK whose tokens have not been taken
+#endif
 
     bool watched() const { return !(cycles & kUnwatched); }
 
@@ -101,14 +105,40 @@ static uint32_t sent_word(const tsd_device *device, const uint32_t *words, uint3
     return words[index];
 }
 
+// Whether a command must wait for draws to be taken, by the rules of tsd_blocks.
+static bool waits_for_taker(tsd_device *device, const uint32_t *words) {
+#if TSD_CONTEXTS
+    if (device->block_streams) {
+        device->message = "the tokens of a BLOCK have to be taken first";
+        return true;
+    }
+    const uint32_t opcode = words[0] & ((UINT32_C(1) << TSD_COMMON_OPCODE_WIDTH) - 1);
+    if (opcode == TSD_OPCODE_BLOCK && device->draws_owed) {
+        device->message = "a BLOCK needs an idle TSU: take the draws asked for first";
+        return true;
+    }
+#else
+    (void)device, (void)words;
+#endif
+    return false;
+}
+
 // Note the draws that a good command brings.
-static void expect_draws(tsd_device *device, const uint32_t *words, uint32_t status) {
-#if TSD_GROUPS > 1
+static void expect_draws(tsd_device *device, const uint32_t *words, uint32_t n, uint32_t status) {
+#if TSD_CONTEXTS
+    const uint32_t opcode = words[0] & ((UINT32_C(1) << TSD_COMMON_OPCODE_WIDTH) - 1);
+    if (status != TSD_STATUS_OK) return;
+    if (opcode == TSD_OPCODE_LOAD || opcode == TSD_OPCODE_DRAW) device->draws_owed += words[TSD_COMMON_COUNT_WORD];
+    if (opcode != TSD_OPCODE_BLOCK) return;
+    device->block_length = words[TSD_COMMON_COUNT_WORD] & ((UINT32_C(1) << TSD_BLOCK_LENGTH_BITS) - 1);
+    device->block_streams = device->block_length ? n - TSD_BLOCK_HEADER_WORDS : 0;
+#elif TSD_GROUPS > 1
+    (void)n;
     const uint32_t opcode = words[0] & ((UINT32_C(1) << TSD_COMMON_OPCODE_WIDTH) - 1);
     if (status == TSD_STATUS_OK && (opcode == TSD_OPCODE_LOAD || opcode == TSD_OPCODE_DRAW))
         device->owed.ask(device->tag, words[TSD_COMMON_COUNT_WORD]);
 #else
-    (void)device, (void)words, (void)status;
+    (void)device, (void)words, (void)n, (void)status;
 #endif
 }
 
@@ -122,6 +152,7 @@ extern "C" int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n
         device->message = "a command has at least one word";
         return -1;
     }
+    if (waits_for_taker(device, words)) return -1;
 #if TSD_GROUPS > 1
     device->tag = (device->tag + 1) & ((UINT32_C(1) << TSD_COMMON_TAG_WIDTH) - 1);
 #endif
@@ -140,7 +171,7 @@ extern "C" int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n
     set_command_valid(top, 0);
     set_command_last(top, 0);
     device->simulator.settle();
-    if (answered) expect_draws(device, words, *status);
+    if (answered) expect_draws(device, words, n, *status);
     device->message =
         answered ? "no error" : "no answer to a command: its bank or its noise is still needed by draws that were not taken";
     return answered ? 0 : -1;
@@ -213,8 +244,52 @@ extern "C" uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, 
         set_draw_enable(top, enabled);
         device->tick(!enabled);  // the last one with the registers, which hold the alarm
     }
+#if TSD_CONTEXTS
+    device->draws_owed -= taken < device->draws_owed ? taken : device->draws_owed;
+#endif
     device->message = taken < n ? "fewer draws than asked for within the cycle bound" : "no error";
     return taken;
+}
+
+#endif
+
+#if TSD_CONTEXTS
+
+extern "C" uint32_t tsd_blocks(tsd_device *device, uint32_t streams, uint32_t length, uint32_t *tokens, uint64_t *weights,
+                               uint32_t *spreads, uint32_t *lengths, uint64_t max_cycles) {
+    TsdTop &top = device->simulator.top;
+    const uint64_t end = device->cycles + max_cycles;
+    if (streams != device->block_streams || length != device->block_length) {
+        device->message = "there is no BLOCK of so many streams and tokens to take";
+        return 0;
+    }
+    uint32_t ended = 0;
+    bool known = true;
+    for (uint32_t i = 0; i < streams; ++i) lengths[i] = 0;
+    set_draw_enable(top, 1);
+    device->tick(false);
+    while (ended < streams && known && device->cycles < end)
+        device->cycle(false, [&] {
+            if (!get_draw_valid(top)) return;
+            BlockDraw draws[TSD_BEAT_LANES];
+            const unsigned n = copy_block(top, draws);
+            for (unsigned i = 0; i < n; ++i) {
+                const BlockDraw &draw = draws[i];
+                known = known && draw.stream < streams && lengths[draw.stream] < length;
+                if (!known) return;
+                const size_t at = size_t(draw.stream) * length + lengths[draw.stream]++;
+                tokens[at] = draw.token;
+                weights[at] = draw.weight;
+                spreads[at] = draw.spread;
+                ended += draw.ends;
+            }
+        });
+    set_draw_enable(top, 0);
+    device->tick(true);  // with the registers, which hold the alarm
+    device->message = !known ? "the TSU delivered draws that no stream asked for" : "no error";
+    if (ended < streams && known) device->message = "fewer tokens than asked for within the cycle bound";
+    device->block_streams = 0;
+    return ended;
 }
 
 #endif

@@ -68,6 +68,9 @@ class FlatTsu(Elaboratable):
             self.outputs[f"token_{lane}"] = beat.draws[lane].token
             self.outputs[f"weight_{lane}"] = beat.draws[lane].weight
             self.outputs[f"tail_{lane}"] = beat.draws[lane].tail
+            if config.contexts:
+                for name in ("spread", "stream", "ends"):
+                    self.outputs[f"{name}_{lane}"] = getattr(beat.draws[lane], name)
         self.pins = {name: Signal(len(value), name=name) for name, value in (self.inputs | self.outputs).items()}
 
     def elaborate(self, platform: object) -> Module:

@@ -72,7 +72,7 @@ def simulated_library(
         headers = {path.name: path.read_text(encoding="utf-8") for path in (ABI_HEADER, *_HERE.glob("*.hpp"))}
         headers[CONFIG_HEADER_NAME] = config_header(config)
         headers[PORTS_HEADER_NAME] = ports_header(
-            inputs=top.inputs, outputs=top.outputs, lanes=config.lanes, style=style
+            inputs=top.inputs, outputs=top.outputs, lanes=config.lanes, style=style, contexts=config.contexts
         )
         for file_name, text in headers.items():
             (work / file_name).write_text(text, encoding="utf-8")

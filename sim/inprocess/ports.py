@@ -24,11 +24,14 @@ class PortStyle:
     write: Callable[[str], str]
 
 
-def ports_header(*, inputs: Iterable[str], outputs: Iterable[str], lanes: int, style: PortStyle) -> str:
+def ports_header(
+    *, inputs: Iterable[str], outputs: Iterable[str], lanes: int, style: PortStyle, contexts: int = 0
+) -> str:
     """Text of `PORTS_HEADER_NAME`, for a class that the including file calls `TsdTop`.
 
     For each input `set_<name>`, for each output `get_<name>`, and `copy_beat`, which copies the draws of the beat at
-    the ports to three arrays, in lane order, and returns how many they are.
+    the ports to three arrays, in lane order, and returns how many they are. With contexts, `copy_block` does the same
+    for a beat of a BLOCK, to an array of `BlockDraw`.
     """
     copies = [
         f"    if (keep & UINT64_C({1 << lane:#x})) {{\n"
@@ -59,6 +62,30 @@ def ports_header(*, inputs: Iterable[str], outputs: Iterable[str], lanes: int, s
             *copies,
             "    return n;",
             "}",
+            *(_block_lines(lanes) if contexts else ()),
             "",
         ]
     )
+
+
+def _block_lines(lanes: int) -> list[str]:
+    """`BlockDraw` and `copy_block`."""
+    copies = [
+        f"    if (keep & UINT64_C({1 << lane:#x}))\n"
+        f"        draws[n++] = {{get_weight_{lane}(top), (uint32_t)get_token_{lane}(top), "
+        f"(uint32_t)get_spread_{lane}(top),\n"
+        f"                      (uint32_t)get_stream_{lane}(top), (uint32_t)get_ends_{lane}(top)}};"
+        for lane in range(lanes)
+    ]
+    return [
+        "struct BlockDraw {",
+        "    uint64_t weight;",
+        "    uint32_t token, spread, stream, ends;",
+        "};",
+        "static inline unsigned copy_block(const TsdTop &top, BlockDraw *draws) {",
+        "    const uint64_t keep = get_draw_keep(top);",
+        "    unsigned n = 0;",
+        *copies,
+        "    return n;",
+        "}",
+    ]

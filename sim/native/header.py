@@ -53,12 +53,15 @@ def layout_macros() -> dict[str, int]:
     macros |= _field_macros("common", commands.COMMON_FIELDS)
     macros |= _field_macros("load", commands.LOAD_FIELDS)
     macros |= _field_macros("entry", commands.ENTRY_FIELDS)
+    macros |= _field_macros("block", commands.BLOCK_FIELDS)
     macros |= {macro_name("register", name): register.address for name, register in REGISTERS.items()}
     macros |= {
         macro_name("command_version"): commands.COMMAND_VERSION,
         macro_name("load_header_words"): commands.LOAD_HEADER_WORDS,
         macro_name("draw_command_words"): commands.DRAW_COMMAND_WORDS,
         macro_name("table_command_words"): commands.TABLE_COMMAND_WORDS,
+        macro_name("block_header_words"): commands.BLOCK_HEADER_WORDS,
+        macro_name("block_length_bits"): commands.BLOCK_LENGTH_BITS,
         macro_name("table_entries"): commands.TABLE_ENTRIES,
         macro_name("table_entry_words"): commands.TABLE_ENTRY_WORDS,
         macro_name("alarms"): len(Alarm),

@@ -49,6 +49,19 @@ TSD_EXPORT int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n
 TSD_EXPORT uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads,
                               uint64_t max_cycles);
 
+/* Take the tokens of the BLOCK given last, whose streams and length these are; only of a device with contexts.
+ *
+ * tokens, weights, spreads   arrays of streams x length, a row for each stream
+ * lengths                    array of streams: tokens of each, fewer than `length` where it ended early; the rest of its
+ *                            row is left as it was
+ *
+ * A BLOCK needs an idle device: tsd_command returns -1 while draws asked for before have not been taken, and for every
+ * command while the tokens of a BLOCK have not been taken.
+ *
+ * Returns the streams that have ended: fewer than `streams` when max_cycles passed, or when there is no such BLOCK. */
+TSD_EXPORT uint32_t tsd_blocks(tsd_device *device, uint32_t streams, uint32_t length, uint32_t *tokens, uint64_t *weights,
+                               uint32_t *spreads, uint32_t *lengths, uint64_t max_cycles);
+
 /* Alarms of the noise's health tests that the calls so far have raised: a bit for each Alarm of hw/spec/registers.py.
  *
  * lanes   array of TSD_ALARMS; where the result is not 0, element a is the mask of the lanes that raise alarm a

@@ -5,8 +5,19 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from host.psi.schema import Psi
-from host.tsu.lowering import draw_command, load_command, lower, seed_command, table_command, weight_table
+from host.tsu.lowering import (
+    block_command,
+    context_command,
+    draw_command,
+    load_command,
+    lower,
+    seed_command,
+    table_command,
+    weight_table,
+)
 from hw.spec.commands import GroupChoice, Opcode, Status, WeightMode
 from hw.spec.config import TsuConfig
 from sim.bfm import StreamSink, StreamSource, cycles, never, random_stalls, start
@@ -108,6 +119,46 @@ class TsuDriver:
         self.put(draw_command(count=count, tag=tag))
         return tag
 
+    def put_context(self, slot: int, psi: Psi, mode: str) -> int:
+        """Offer a CONTEXT (its table must be there); returns its tag."""
+        tag = self.next_tag()
+        self.put(context_command(lower(psi, self.config, WeightMode[mode.upper()]), slot=slot, tag=tag))
+        return tag
+
+    def put_block(self, contexts: list[int], length: int) -> int:
+        """Offer a BLOCK; returns its tag."""
+        tag = self.next_tag()
+        self.put(block_command(np.array(contexts, dtype=np.uint32), length=length, tag=tag))
+        return tag
+
+    async def load_bank(self, bank: dict[int, Psi], mode: str) -> None:
+        """Put psi into their slots; those of table mode have one scale and temperature."""
+        if mode == "table" and bank:
+            await self.table(next(iter(bank.values())))
+        tags = [self.put_context(slot, psi, mode) for slot, psi in bank.items()]
+        for tag in tags:
+            await self.good_status(tag, Opcode.CONTEXT)
+
+    async def take_block(self, streams: int, *, tag: int, bound: int = 20_000) -> list[list[tuple[int, int, int]]]:
+        """Rows (token, weight, spread) of each stream of a BLOCK; checks lanes, tag, ends and last."""
+        lanes = self.config.lanes
+        rows: list[list[tuple[int, int, int]]] = [[] for _ in range(streams)]
+        going = set(range(streams))
+        while going:
+            beat = unpack_beat((await self.draws.read(1, bound=bound))[0], self.config)
+            assert (beat["block"], beat["tag"]) == (1, tag), f"a beat of {beat['tag']:#x}, expected block {tag:#x}"
+            assert beat["keep"], "a beat without a draw"
+            for lane in range(lanes):
+                if not beat["keep"] >> lane & 1:
+                    continue
+                token, weight, _, spread, stream, ends = beat["draws"][lane]
+                assert stream in going and stream % lanes == lane, f"a draw of stream {stream} from lane {lane}"
+                rows[stream].append((token, weight, spread))
+                if ends:
+                    going.remove(stream)
+            assert beat["last"] == (not going), f"last is {beat['last']} while {len(going)} streams go on"
+        return rows
+
     async def good_status(self, tag: int, opcode: Opcode) -> int:
         """The next status, which must be OK; returns the total."""
         found = await self.status()
@@ -149,7 +200,8 @@ class TsuDriver:
             assert beat["keep"] == (1 << end) - (1 << first), f"keep {beat['keep']:#b}, expected lanes {first}..{end}"
             assert beat["tag"] == tag, f"a draw of command {beat['tag']:#x}, expected {tag:#x}"
             assert beat["last"] == (whole and index == beats - 1), f"last is {beat['last']} in beat {index} of {beats}"
-            for token, weight, tail in beat["draws"][first:end]:
+            assert not beat["block"], "a draw of a block"
+            for token, weight, tail, *_ in beat["draws"][first:end]:
                 rows.append((token, weight, beat["spread"] if tail else 1))
             self._positions[group] = end % lanes
         return rows
@@ -169,18 +221,26 @@ class TsuDriver:
 
 
 def unpack_beat(payload: int, config: TsuConfig) -> dict[str, Any]:
-    """Fields of one beat; `draws` holds (token, weight, tail) of every lane, and the only group is number 0."""
+    """Fields of one beat; `draws` holds (token, weight, tail) of every lane, and the only group is number 0.
+
+    With contexts, `draws` holds (token, weight, tail, spread, stream, ends).
+    """
     draws = []
+    widths = [config.id_bits, config.total_bits, 1]
+    if config.contexts:
+        widths += [config.id_bits, config.stream_bits, 1]
     for _ in range(config.lanes):
-        token = payload & ((1 << config.id_bits) - 1)
-        payload >>= config.id_bits
-        weight = payload & ((1 << config.total_bits) - 1)
-        payload >>= config.total_bits
-        draws.append((token, weight, payload & 1))
-        payload >>= 1
+        draw = []
+        for width in widths:
+            draw.append(payload & ((1 << width) - 1))
+            payload >>= width
+        draws.append(tuple(draw))
     keep = payload & ((1 << config.lanes) - 1)
     payload >>= config.lanes
     spread = payload & ((1 << config.id_bits) - 1)
     payload >>= config.id_bits
-    tag, last, group = payload & 0xFFFF, payload >> 16 & 1, payload >> 17
-    return {"draws": draws, "keep": keep, "spread": spread, "tag": tag, "last": last, "group": group}
+    tag, last, rest = payload & 0xFFFF, payload >> 16 & 1, payload >> 17
+    group, block = (0, rest) if config.contexts else (rest, 0)
+    return {
+        "draws": draws, "keep": keep, "spread": spread, "tag": tag, "last": last, "group": group, "block": block
+    }  # fmt: skip

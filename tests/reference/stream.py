@@ -50,6 +50,28 @@ class ReferenceTsu:
         ids = psi.ids.tolist()
         return [self.draw(ids, weights, tail, psi.vocab_size, group) for _ in range(n)]
 
+    def blocks(self, bank: dict[int, Psi], contexts: list[int], length: int, mode: str) -> list[list[Row]]:
+        """The rows of each stream of a block: docs/DESIGN_TSD.md section 8, one candidate at a time."""
+        laws = {
+            slot: (psi.ids.tolist(), *reference_weights(psi, self.config, mode), psi.vocab_size)
+            for slot, psi in bank.items()
+        }
+        found: list[list[Row]] = [[] for _ in contexts]
+        for lane in range(self.config.lanes):
+            going = [(number, start) for number, start in enumerate(contexts) if number % self.config.lanes == lane]
+            while going:
+                next_round = []
+                for number, context in going:
+                    row = decide(*self.candidate(lane), *laws[context], self.config)
+                    if row is None:
+                        next_round.append((number, context))
+                        continue
+                    found[number].append(row)
+                    if len(found[number]) < length and row[0] in laws:
+                        next_round.append((number, row[0]))
+                going = next_round
+        return found
+
 
 def split_noise(joined: int, config: TsuConfig) -> tuple[int, int]:
     """u and r_w of one candidate's noise words, stream 0 in the low bits."""

@@ -10,6 +10,9 @@
 #include "sampler.hpp"
 #include "tsd_config.h"
 #include "tsd_exp2.h"
+#if TSD_CONTEXTS
+#include "blocks.hpp"
+#endif
 
 // Field `name` of a command's words, at most 64 bits.
 #define TSD_GET(words, name) \
@@ -84,6 +87,12 @@ struct tsd_device {
   uint32_t turn = 0, last = 0;  // groups of the next LOAD and of the last one
   uint64_t table[TSD_TABLE_ENTRIES] = {};
   tsd::Group groups[TSD_GROUPS] = {};
+#if TSD_CONTEXTS
+  tsd::PsiBank bank;
+  tsd::Block block;  // whose tokens have not been taken
+  tsd::Outcome context(const uint32_t *words, uint32_t n);
+  tsd::Outcome start_block(const uint32_t *words, uint32_t n);
+#endif
   // In the order of the commands: draws are added to the last one only, for no other psi can be drawn from.
   tsd::Owed owed[2 * TSD_GROUPS] = {};
   uint32_t owed_count = 0;
@@ -96,6 +105,7 @@ struct tsd_device {
   tsd::Outcome draw(tsd::Group *group, const uint32_t *words, uint32_t n);
   tsd::Outcome load_table(const uint32_t *words, uint32_t n);
   tsd::Outcome seed(const uint32_t *words, uint32_t n);
+  tsd::Outcome fill(tsd::Bank *bank, const uint32_t *words, uint32_t n) const;
   uint64_t weight(unsigned distance, uint64_t mode, uint64_t ratio, uint64_t shift) const;
   void owe(tsd::Group *group, uint64_t count);
   uint64_t take(uint64_t n, uint32_t *tokens, uint64_t *weights, uint32_t *spreads);
@@ -124,7 +134,9 @@ bool tsd_device::blocked(const uint32_t *words) {
 
 tsd::Outcome tsd_device::execute(const uint32_t *words, uint32_t n) {
   const uint64_t opcode = TSD_GET(words, COMMON_OPCODE);
-  if (opcode != TSD_OPCODE_LOAD && opcode != TSD_OPCODE_DRAW && opcode != TSD_OPCODE_TABLE && opcode != TSD_OPCODE_SEED)
+  const bool of_bank = TSD_CONTEXTS && (opcode == TSD_OPCODE_CONTEXT || opcode == TSD_OPCODE_BLOCK);
+  if (opcode != TSD_OPCODE_LOAD && opcode != TSD_OPCODE_DRAW && opcode != TSD_OPCODE_TABLE && opcode != TSD_OPCODE_SEED &&
+      !of_bank)
     return {TSD_STATUS_BAD_OPCODE, 0};
   if (TSD_GET(words, COMMON_VERSION) != TSD_COMMAND_VERSION) return {TSD_STATUS_BAD_VERSION, 0};
   if (opcode == TSD_OPCODE_LOAD) {
@@ -134,6 +146,10 @@ tsd::Outcome tsd_device::execute(const uint32_t *words, uint32_t n) {
   }
   if (opcode == TSD_OPCODE_DRAW) return draw(&groups[last], words, n);
   if (opcode == TSD_OPCODE_TABLE) return load_table(words, n);
+#if TSD_CONTEXTS
+  if (opcode == TSD_OPCODE_CONTEXT) return context(words, n);
+  if (opcode == TSD_OPCODE_BLOCK) return start_block(words, n);
+#endif
   turn = 0;
   return seed(words, n);
 }
@@ -148,12 +164,11 @@ uint64_t tsd_device::weight(unsigned distance, uint64_t mode, uint64_t ratio, ui
   return tsd::round_weight(mantissa, tsd::kMantissaBits - TSD_WEIGHT_BITS + exponent + shift);
 }
 
-tsd::Outcome tsd_device::load(tsd::Group *group, const uint32_t *words, uint32_t n) {
-  group->has_psi = false;
-  if (n < TSD_LOAD_HEADER_WORDS) return {TSD_STATUS_BAD_LENGTH, 0};
+// Fill a bank from the words of a LOAD or CONTEXT; where they break a rule, the bank stays as it is.
+tsd::Outcome tsd_device::fill(tsd::Bank *bank, const uint32_t *words, uint32_t n) const {
   const uint64_t k = TSD_GET(words, LOAD_K), vocab_size = TSD_GET(words, LOAD_VOCAB_SIZE);
   const uint64_t mode = TSD_GET(words, LOAD_MODE), shift = TSD_GET(words, LOAD_SHIFT);
-  const uint64_t tail_weight = TSD_GET(words, LOAD_TAIL_WEIGHT), count = TSD_GET(words, COMMON_COUNT);
+  const uint64_t tail_weight = TSD_GET(words, LOAD_TAIL_WEIGHT);
   const uint64_t ratio = TSD_GET(words, LOAD_LOG2_RATIO_Q) & ((uint64_t(1) << TSD_EXP2_RATIO_BITS) - 1);
   const int score_max = int8_t(TSD_GET(words, LOAD_SCORE_MAX_Q));
   if (n != TSD_LOAD_HEADER_WORDS + k) return {TSD_STATUS_BAD_LENGTH, 0};
@@ -179,14 +194,55 @@ tsd::Outcome tsd_device::load(tsd::Group *group, const uint32_t *words, uint32_t
   if (!scores_fit || !has_best) return {TSD_STATUS_BAD_SCORE, 0};
   if (tail_weight >> TSD_TOTAL_BITS || (tail_weight && vocab_size == k)) return {TSD_STATUS_BAD_TAIL, 0};
   if (total < TSD_TOTAL_MIN || total > TSD_TOTAL_MAX) return {TSD_STATUS_BAD_TOTAL, 0};
-  if (count && !seeded) return {TSD_STATUS_NO_SEED, 0};
-
-  if (group->banks[group->newest].pending) group->newest = !group->newest;
-  group->banks[group->newest].prepare(uint32_t(vocab_size), ids, weights, uint32_t(k), tail_weight, total);
-  group->has_psi = true;
-  owe(group, count);
+  bank->prepare(uint32_t(vocab_size), ids, weights, uint32_t(k), tail_weight, total);
   return {TSD_STATUS_OK, total};
 }
+
+tsd::Outcome tsd_device::load(tsd::Group *group, const uint32_t *words, uint32_t n) {
+  group->has_psi = false;
+  if (n < TSD_LOAD_HEADER_WORDS) return {TSD_STATUS_BAD_LENGTH, 0};
+  const uint64_t count = TSD_GET(words, COMMON_COUNT);
+  const uint32_t other = group->banks[group->newest].pending ? !group->newest : group->newest;
+  const tsd::Outcome outcome = fill(&group->banks[other], words, n);
+  if (outcome.status != TSD_STATUS_OK) return outcome;
+  if (count && !seeded) return {TSD_STATUS_NO_SEED, 0};
+  group->newest = other;
+  group->has_psi = true;
+  owe(group, count);
+  return outcome;
+}
+
+#if TSD_CONTEXTS
+
+tsd::Outcome tsd_device::context(const uint32_t *words, uint32_t n) {
+  groups[0].has_psi = false;
+  if (n < TSD_LOAD_HEADER_WORDS) return {TSD_STATUS_BAD_LENGTH, 0};
+  const uint64_t slot = TSD_GET(words, COMMON_COUNT);
+  if (slot < TSD_CONTEXTS) bank.empty(uint32_t(slot));
+  if (n != TSD_LOAD_HEADER_WORDS + TSD_GET(words, LOAD_K)) return {TSD_STATUS_BAD_LENGTH, 0};
+  if (slot >= TSD_CONTEXTS) return {TSD_STATUS_BAD_CONTEXT, 0};
+  tsd::Bank *memory = bank.memory(uint32_t(slot));
+  const tsd::Outcome outcome = fill(memory, words, n);
+  if (outcome.status == TSD_STATUS_OK) bank.loaded[slot] = true;
+  return outcome;
+}
+
+tsd::Outcome tsd_device::start_block(const uint32_t *words, uint32_t n) {
+  const uint32_t streams = n - TSD_BLOCK_HEADER_WORDS;
+  if (n <= TSD_BLOCK_HEADER_WORDS || streams > TSD_STREAMS) return {TSD_STATUS_BAD_LENGTH, 0};
+  for (uint32_t i = 0; i < streams; i++) {
+    const uint64_t start = TSD_GET(words + TSD_BLOCK_HEADER_WORDS + i, BLOCK_CONTEXT);
+    if (start >= TSD_CONTEXTS || !bank.loaded[start]) return {TSD_STATUS_BAD_CONTEXT, 0};
+    block.starts[i] = uint32_t(start);
+  }
+  const uint32_t length = TSD_GET(words, COMMON_COUNT) & ((1u << TSD_BLOCK_LENGTH_BITS) - 1);
+  if (length && !seeded) return {TSD_STATUS_NO_SEED, 0};
+  block.streams = length ? streams : 0;
+  block.length = length;
+  return {TSD_STATUS_OK, 0};
+}
+
+#endif
 
 tsd::Outcome tsd_device::draw(tsd::Group *group, const uint32_t *words, uint32_t n) {
   if (n != TSD_DRAW_COMMAND_WORDS) return {TSD_STATUS_BAD_LENGTH, 0};
@@ -281,6 +337,16 @@ int tsd_command(tsd_device *device, const uint32_t *words, uint32_t n, uint64_t,
     device->message = "a command has at least one word";
     return -1;
   }
+#if TSD_CONTEXTS
+  if (device->block.streams) {
+    device->message = "the tokens of a BLOCK have to be taken first";
+    return -1;
+  }
+  if (TSD_GET(words, COMMON_OPCODE) == TSD_OPCODE_BLOCK && device->owed_count) {
+    device->message = "a BLOCK needs an idle TSU: take the draws asked for first";
+    return -1;
+  }
+#endif
   // A command of one word needs neither bank nor noise: its length is refused at once.
   if (n > 1 && device->blocked(words)) return -1;
   const tsd::Outcome outcome = device->execute(words, n);
@@ -295,6 +361,21 @@ uint64_t tsd_draws(tsd_device *device, uint64_t n, uint32_t *tokens, uint64_t *w
   if (taken < n) device->message = "fewer draws were asked for by LOAD and DRAW than are to be taken";
   return taken;
 }
+
+#if TSD_CONTEXTS
+uint32_t tsd_blocks(tsd_device *device, uint32_t streams, uint32_t length, uint32_t *tokens, uint64_t *weights,
+                    uint32_t *spreads, uint32_t *lengths, uint64_t) {
+  device->message = "";
+  if (streams != device->block.streams || length != device->block.length) {
+    device->message = "there is no BLOCK of so many streams and tokens to take";
+    return 0;
+  }
+  for (uint32_t lane = 0; lane < TSD_LANES; lane++)
+    device->block.draw(device->bank, &device->groups[0].lanes[lane], lane, tokens, weights, spreads, lengths);
+  device->block.streams = 0;
+  return streams;
+}
+#endif
 
 uint32_t tsd_health(tsd_device *, uint32_t *) { return 0; }
 

@@ -30,6 +30,7 @@ struct Lane {
 
   void seed(const uint32_t *states);
   void refill();
+  const WordVector *next();
 };
 
 // Start every stream; `states` holds the four words of stream 0 of this lane, then those of stream 1, and so on.
@@ -88,5 +89,11 @@ inline void Lane::refill() {
 #else
 #error "this kernel has no code for the noise generator of the configuration"
 #endif
+
+// Words of the next candidate.
+inline const WordVector *Lane::next() {
+  if (position == kBlockCandidates) refill();
+  return &block[position++];
+}
 
 }  // namespace tsd

@@ -56,6 +56,11 @@ struct Leaf {
   uint32_t spread;
 };
 
+struct Drawn {
+  uint64_t weight;
+  uint32_t token, spread;
+};
+
 struct Bank {
   uint64_t pending;  // draws asked for and not yet taken
   uint64_t drawn;
@@ -78,6 +83,7 @@ struct Bank {
   void build_guides();
   template <bool kGuided>
   void draw(Lane *lane, uint64_t n, uint32_t *tokens, uint64_t *out_weights, uint32_t *spreads) const;
+  bool decide(const Candidate &candidate, Drawn *drawn) const;
 };
 
 // Fill the bank from checked integers. `sum` is Z.
@@ -121,6 +127,18 @@ inline void Bank::build_guides() {
   build_guide(tail_guide, 1u << kTailGuideBits, kTailGuideShift, ranks, k,
               [n](uint64_t word) { return uint32_t((word * n) >> TSD_TAIL_NOISE_BITS) + 1; });
   guided = true;
+}
+
+// What one candidate becomes; false where it is rejected.
+inline bool Bank::decide(const Candidate &candidate, Drawn *drawn) const {
+  const uint64_t low_mask = (uint64_t(1) << TSD_TAIL_NOISE_BITS) - 1;
+  const uint64_t product = candidate.tail_word * uint64_t(tail_tokens);
+  if (candidate.uniform > uniform_last || (product & low_mask) < tail_reject) return false;
+  const uint32_t index = uint32_t(product >> TSD_TAIL_NOISE_BITS);
+  const Leaf &found = leaves[count_below(thresholds, width, candidate.uniform)];
+  const bool is_tail = &found == &leaves[k];
+  *drawn = {found.weight, is_tail ? index + count_below(ranks, width, index + 1) : found.token, found.spread};
+  return true;
 }
 
 // n draws of one lane, written TSD_LANES apart.

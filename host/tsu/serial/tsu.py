@@ -8,7 +8,7 @@ from host.psi.schema import Psi
 from host.tsu.base import Capabilities, Draws, TsuError
 from host.tsu.lowering import check_mode
 from hw.spec.commands import WeightMode
-from hw.spec.config import TsuConfig
+from hw.spec.config import TsuConfig, check_no_contexts
 from hw.spec.errors import check_int
 
 from .address import BAUD_DEFAULT, SHARED_PREFIX, check_baud, check_port
@@ -65,6 +65,8 @@ class SerialTsu:
         check_port(port)
         check_baud(baud)
         check_int("seed", seed, 0, (1 << 64) - 1)
+        if config is not None:
+            check_no_contexts(config, who="backend serial")
         self._name = port
         self._interrupted = self._closed = False
         self._shared = port.startswith(SHARED_PREFIX)

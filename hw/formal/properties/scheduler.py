@@ -95,7 +95,7 @@ BUGS = (
     ),
 )
 LANE_BUGS = (
-    Bug(name="always-from-lane-0", where="scheduler", old="first.eq(first + job.count)", new="first.eq(0)", depth=12),
+    Bug(name="always-from-lane-0", where="scheduler", old="first.eq(first + single)", new="first.eq(0)", depth=12),
 )
 
 PROOFS = tuple(

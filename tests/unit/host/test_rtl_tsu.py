@@ -62,7 +62,7 @@ def one_line(caught: pytest.ExceptionInfo[TsuError]) -> str:
 
 def test_opens_by_name_with_its_capabilities(engine: str) -> None:
     with open_tsu(backend=engine, config=DEFAULT, seed=5, mode="exp2") as tsu:
-        assert tsu.capabilities == Capabilities(name=engine, exact=True, bit_true=True, counts_cycles=True)
+        assert tsu.capabilities == Capabilities(name=engine, exact=True, bit_true=True, counts_cycles=True, blocks=True)
         assert (tsu.spec_id, tsu.config) == (spec_id(DEFAULT), DEFAULT)
 
 

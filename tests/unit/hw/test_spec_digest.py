@@ -23,6 +23,8 @@ CHANGES: dict[str, object] = {
     "weight_source": "table",
     "level_stages": 2,
     "block_ram": True,
+    "contexts": 256,
+    "streams": 32,
 }
 
 
@@ -33,8 +35,23 @@ def fresh_id(config: TsuConfig) -> int:
 
 def test_every_configuration_field_counts() -> None:
     assert set(CHANGES) == {field.name for field in dataclasses.fields(TsuConfig)}
-    ids = {fresh_id(DEFAULT)} | {fresh_id(DEFAULT.with_fields(**{name: value})) for name, value in CHANGES.items()}
+    changed = {name: DEFAULT.with_fields(**{name: value}) for name, value in CHANGES.items()}
+    changed["streams"] = changed["contexts"].with_fields(streams=CHANGES["streams"])  # nothing without contexts
+    ids = {fresh_id(DEFAULT)} | {fresh_id(config) for config in changed.values()}
     assert len(ids) == 1 + len(CHANGES)
+
+
+def test_without_contexts_nothing_of_blocks_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bitstreams of TSUs that draft no blocks keep their SPEC_ID."""
+    bank = DEFAULT.with_fields(contexts=256)
+    before = fresh_id(DEFAULT), fresh_id(bank)
+    assert before[0] == fresh_id(DEFAULT.with_fields(streams=32))
+    field = commands.BLOCK_FIELDS["context"]
+    monkeypatch.setitem(commands.BLOCK_FIELDS, "context", dataclasses.replace(field, low=1))
+    assert (fresh_id(DEFAULT), fresh_id(bank) == before[1]) == (before[0], False)
+    text = digest.canonical_text(DEFAULT)
+    assert "contexts" not in text and "BLOCK" not in text and "BAD_CONTEXT" not in text
+    assert "Opcode BLOCK 6\n" in digest.canonical_text(bank)
 
 
 def test_first_eight_bytes_of_sha256() -> None:
