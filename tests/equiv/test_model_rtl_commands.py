@@ -302,11 +302,11 @@ def fuzz(both: Any, config: TsuConfig, seed: int) -> tuple[Counter[Status], Coun
 
 
 UNREACHABLE = {
-    "both": {Status.BAD_MODE},
-    "table": set(),
-    "exp2": {Status.NO_TABLE},
+    "both": {Status.BAD_MODE, Status.BAD_CONTEXT},
+    "table": {Status.BAD_CONTEXT},
+    "exp2": {Status.NO_TABLE, Status.BAD_CONTEXT},
 }
-"""Statuses that a TSU of this weight source never gives."""
+"""Statuses that a TSU of this weight source and without contexts never gives."""
 
 CLASHES = (
     (Status.BAD_K, Status.BAD_VOCAB),
