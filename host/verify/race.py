@@ -16,6 +16,7 @@ its mass (their number per unit of ln p / q goes with its root).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -36,12 +37,6 @@ CELL_BITS = 8
 OCTAVES = 18
 """Cells reach so far below p / q = n; the last has what is above n (r is at most n q), the first what is below them."""
 
-LEAST = 2.0**-6
-"""p / (n q) below which tokens of a law's tail are one to the fit."""
-
-LEAST_MASS = 5e-4
-"""Most mass in p that such tokens may have together."""
-
 CELLS = (OCTAVES << CELL_BITS) + 1
 _SHIFT = 52 - CELL_BITS
 
@@ -61,7 +56,57 @@ class Race:
     log_weights: npt.NDArray[np.float64]
     chosen: npt.NDArray[np.float64]
 
+    def log_weights_of(self, tokens: Sequence[int]) -> Floats:
+        """`log_weights` of some tokens."""
+        return self.log_weights[list(tokens)]
+
+    def chosen_of(self, token: int) -> float:
+        """`chosen` of a token."""
+        return float(self.chosen[token])
+
     def acceptance(self, p: npt.NDArray[np.float64]) -> float:
+        """sum_x min(p, r)."""
+        return float(np.minimum(p, self.chosen).sum())
+
+
+class CellRace:
+    """A fitted race by cells: what it says of all V tokens is worked out when it is asked for.
+
+    Parameters
+    ----------
+    cells : int64 ndarray of shape (V,)
+        Cell of each token.
+    q : float64 ndarray of shape (V,)
+        Draft law.
+    log_weights, ratios : float64 ndarrays of shape (CELLS,)
+        ln w and r / q of each cell.
+    """
+
+    def __init__(self, *, cells: npt.NDArray[np.int64], q: Floats, log_weights: Floats, ratios: Floats) -> None:
+        self._cells, self._q = cells, q
+        self._log_weights, self._ratios = log_weights, ratios
+
+    @cached_property
+    def log_weights(self) -> Floats:
+        """See `Race`."""
+        return self._log_weights.take(self._cells)
+
+    @cached_property
+    def chosen(self) -> Floats:
+        """See `Race`."""
+        chosen: Floats = self._ratios.take(self._cells)
+        chosen *= self._q
+        return chosen
+
+    def log_weights_of(self, tokens: Sequence[int]) -> Floats:
+        """`log_weights` of some tokens."""
+        return self._log_weights[self._cells[list(tokens)]]
+
+    def chosen_of(self, token: int) -> float:
+        """`chosen` of a token."""
+        return float(self._ratios[self._cells[token]] * self._q[token])
+
+    def acceptance(self, p: Floats) -> float:
         """sum_x min(p, r)."""
         return float(np.minimum(p, self.chosen).sum())
 
@@ -78,19 +123,19 @@ def fit_race(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> 
     """
     if n == 1:
         return Race(log_weights=np.zeros(len(q)), chosen=q)
-    if q.min() > 0:
-        return _fit_drawn(p, q, n)
-    drawn = np.flatnonzero(q)
-    race = _fit_drawn(p[drawn], q[drawn], n)
+    drawn = None if q.min() > 0 else np.flatnonzero(q)
+    p_drawn, q_drawn = (p, q) if drawn is None else (p[drawn], q[drawn])
+    cells = ratio_cells(p_drawn, q_drawn, n)
+    race = fit_cells(cells, q_drawn, _sums(cells, p_drawn), cell_masses(cells, q_drawn, np.empty(len(q_drawn))), n)
+    if drawn is None:
+        return Race(log_weights=race.log_weights, chosen=race.chosen)
     log_weights, chosen = np.zeros(len(q)), np.zeros(len(q))
     log_weights[drawn], chosen[drawn] = race.log_weights, race.chosen
     return Race(log_weights=log_weights, chosen=chosen)
 
 
-def fit_race_of_law(p: Floats, law: DraftLaw, n: int) -> Race:
-    """`fit_race` with the law of a psi: tokens of its tail of which p is least, all alike in q, are fitted as one.
-
-    They have one weight, so r is the law that is drawn from as before; acceptance falls by less than `LEAST_MASS`.
+def fit_race_of_law(p: Floats, law: DraftLaw, n: int) -> Race | CellRace:
+    """`fit_race` with the law of a psi, whose tail tokens are all alike in q: their masses are counts times q.
 
     Parameters
     ----------
@@ -104,38 +149,38 @@ def fit_race_of_law(p: Floats, law: DraftLaw, n: int) -> Race:
     q, even = law.probabilities(), law.tail_probability
     if n == 1 or even == 0.0:
         return fit_race(p, q, n)
-    kept = p > even * n * LEAST
-    kept[law.ids] = True
-    places = np.flatnonzero(kept)
-    count, p_kept = len(p) - len(places), p[places]
-    rest = max(0.0, 1.0 - float(p_kept.sum()))
-    if count < len(p) // 2 or rest > LEAST_MASS:
-        return fit_race(p, q, n)
-    race = _fit_drawn(np.append(p_kept, rest), np.append(q[places], count * even), n)
-    log_weights = np.full(len(p), race.log_weights[-1])
-    chosen = np.full(len(p), race.chosen[-1] / count)
-    log_weights[places], chosen[places] = race.log_weights[:-1], race.chosen[:-1]
-    return Race(log_weights=log_weights, chosen=chosen)
+    cells = ratio_cells(p, q, n)
+    head = cells[law.ids]
+    tail_counts = np.bincount(cells, minlength=CELLS) - np.bincount(head, minlength=CELLS)
+    q_mass = tail_counts * even + _sums(head, law.head_probabilities)
+    return fit_cells(cells, q, _sums(cells, p), q_mass, n)
 
 
-def _fit_drawn(p: Floats, q: Floats, n: int) -> Race:
-    """`fit_race` over tokens that are drawn, q > 0."""
-    cells, work = ratio_cells(p, q, n), np.empty(len(q))
-    p_mass, q_mass = _sums(cells, p), cell_masses(cells, q, work)
+def fit_cells(cells: npt.NDArray[np.int64], q: Floats, p_mass: Floats, q_mass: Floats, n: int) -> CellRace:
+    """The race of tokens whose cells are known, and their masses (CELLS,) in p and q.
+
+    Parameters
+    ----------
+    cells : int64 ndarray of shape (V,)
+        See `ratio_cells`.
+    q : float64 ndarray of shape (V,)
+        Draft law, above 0.
+    p_mass, q_mass : float64 ndarrays of shape (CELLS,)
+    n : int
+        Drafts.
+    """
     used = np.flatnonzero(q_mass > 0)
     starts, group = groups_of(p_mass[used])
-    p_mass, q_mass = np.add.reduceat(p_mass[used], starts), np.add.reduceat(q_mass[used], starts)
-    log_weights = fit_groups(p_mass, q_mass, n)
-    tables = np.zeros((2, CELLS))
-    tables[0, used] = log_weights.take(group)
-    tables[1, used] = (chosen_law(log_weights, q_mass, n) / q_mass).take(group)
-    chosen: Floats = tables[1].take(cells, out=work, mode="clip")
-    chosen *= q
-    return Race(log_weights=tables[0].take(cells), chosen=chosen)
+    p_group, q_group = np.add.reduceat(p_mass[used], starts), np.add.reduceat(q_mass[used], starts)
+    fitted = fit_groups(p_group, q_group, n)
+    log_weights, ratios = np.zeros(CELLS), np.zeros(CELLS)
+    log_weights[used] = fitted.take(group)
+    ratios[used] = (chosen_law(fitted, q_group, n) / q_group).take(group)
+    return CellRace(cells=cells, q=q, log_weights=log_weights, ratios=ratios)
 
 
 def verify_race(
-    *, drafts: Sequence[int], p: npt.NDArray[np.float64], race: Race, uniforms: npt.NDArray[np.float64]
+    *, drafts: Sequence[int], p: npt.NDArray[np.float64], race: Race | CellRace, uniforms: npt.NDArray[np.float64]
 ) -> MultiVerified:
     """Verify n drafts.
 
@@ -143,14 +188,14 @@ def verify_race(
     ----------
     drafts : sequence of n ints
     p : float64 ndarray of shape (V,)
-    race : Race
+    race : Race or CellRace
         Fitted to p, to the law of the drafts, and to n.
     uniforms : float64 ndarray of shape (3,)
         In [0, 1): of the choice, the decision, and a recovered token.
     """
-    place = draw_index(np.exp(race.log_weights[list(drafts)]), float(uniforms[0]))
+    place = draw_index(np.exp(race.log_weights_of(drafts)), float(uniforms[0]))
     draft = int(drafts[place])
-    if uniforms[1] * race.chosen[draft] < p[draft]:
+    if uniforms[1] * race.chosen_of(draft) < p[draft]:
         return MultiVerified(token=draft, accepted=place)
     masses = p - race.chosen
     np.maximum(masses, 0.0, out=masses)

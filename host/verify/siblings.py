@@ -26,7 +26,7 @@ from hw.spec.errors import SpecError, check_int
 from .draw import draw_index
 from .gumbel import check_uniforms, gumbel_acceptance, position_uniforms, race_winner
 from .multi import MultiVerified, k_seq_gamma, optimal_acceptance, recursive_acceptance
-from .race import Race, fit_race_of_law, verify_race
+from .race import CellRace, Race, fit_race_of_law, verify_race
 from .single import check_target
 
 METHODS = ("race", "rrs", "kseq", "gumbel")
@@ -210,7 +210,7 @@ class _Race:
         self.uniforms = 3
 
     @cached_property
-    def _race(self) -> Race:
+    def _race(self) -> Race | CellRace:
         return fit_race_of_law(self._p, self._law, self._n)
 
     def acceptance(self) -> float:
