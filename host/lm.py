@@ -8,22 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from host.decode.one_text import OneTextLoop, TextStep
 from host.lm_setup import LmExperiment, LmOptions, prepare
-from host.psi.wire import psi_bytes
 from host.runs.control import cycle_facts, marked, open_run_tsu, run_facts, stop_on_signals, verifier_rng
+from host.telemetry.draft_rows import TREE_CHANGING, append_tree
 from host.telemetry.files import open_run_folder, write_json
-from host.telemetry.summary import Summary, ce_gap_nats
+from host.telemetry.summary import Summary
 from host.telemetry.text_summary import TextTally, summarise_text
 from host.telemetry.writer import StepWriter
 from host.text.stream import TextStream
 from hw.spec.config import TsuConfig
 from hw.spec.errors import check_int
-
-CHANGING = ("position", "L", "n_drafts", "psi_bytes", "ce_gap_nats", "tau", "tail")
-"""Fields of a row of steps.jsonl that differ from position to position."""
 
 Listener = Callable[[str, int, float, float], None]
 """Called with the text that each token completes, the tokens so far, their acceptance, and tokens per second."""
@@ -105,7 +100,7 @@ def run(options: LmOptions, *, listener: Listener | None = None) -> LmResult:
             write_json(folder.path / "config.json", _config(options, experiment, tsu.config, facts))
         rows: StepWriter | None = None
         if folder is not None and options.telemetry == "step":
-            rows = stack.enter_context(StepWriter(folder.path / "steps.jsonl", _step_constants(facts), CHANGING))
+            rows = stack.enter_context(StepWriter(folder.path / "steps.jsonl", _step_constants(facts), TREE_CHANGING))
         tally, cycles = TextTally(), tsu.cycles
         stream = TextStream(model.tokenizer.decode, prompt.tolist())
         with stop_on_signals() as stop, marked(folder, facts):
@@ -169,20 +164,10 @@ def decode(
 
 
 def _write_row(rows: StepWriter, step: TextStep) -> None:
-    shape, root = step.tree.shape, step.tree.places[0]
-    rows.append(
-        accepted=np.array([step.accepted]),
-        tsu_s=step.tsu_s,
-        verifier_s=step.verifier_s,
-        texts=np.zeros(1, dtype=np.intp),
-        position=step.position,
-        L=shape.depth,
-        n_drafts=max(shape.children),
-        psi_bytes=sum(psi_bytes(place.psi) for place in step.tree.places.values()),
-        ce_gap_nats=ce_gap_nats(step.judged[0].p, root.law.probabilities()),
-        tau=float(root.psi.tau),
-        tail=float(root.psi.tail),
-    )
+    append_tree(
+        rows, step.tree, p=step.judged[0].p, accepted=step.accepted, text=0, tsu_s=step.tsu_s,
+        verifier_s=step.verifier_s, position=step.position,
+    )  # fmt: skip
     rows.flush()
 
 

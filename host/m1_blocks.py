@@ -6,18 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from host.block_soundness import assess_blocks
 from host.decode.block_loop import BlockLoop, BlockStep
 from host.m1_setup import M1Experiment, M1Options
-from host.psi.wire import psi_bytes
 from host.runs.control import verifier_rng
 from host.telemetry.block_summary import summarise_blocks
 from host.telemetry.block_tally import BlockTally
 from host.telemetry.contexts import ContextRow
+from host.telemetry.draft_rows import TREE_CHANGING, append_tree
 from host.telemetry.means import MeanRow
-from host.telemetry.summary import Summary, ce_gap_nats
+from host.telemetry.summary import Summary
 from host.telemetry.writer import StepWriter
 from host.tsu.base import Tsu
 
@@ -32,7 +30,7 @@ class BlockRun:
     tsu : Tsu
     """
 
-    changing = ("position", "context", "L", "n_drafts", "psi_bytes", "ce_gap_nats", "tau", "tail")
+    changing = ("context", *TREE_CHANGING)
     """Fields of a row of steps.jsonl that differ from step to step."""
 
     def __init__(self, *, options: M1Options, experiment: M1Experiment, tsu: Tsu) -> None:
@@ -94,19 +92,7 @@ class BlockRun:
 
 
 def _write_row(rows: StepWriter, step: BlockStep) -> None:
-    tree, first = step.tree, step.judged[0]
-    root = tree.places[0]
-    rows.append(
-        accepted=np.array([step.accepted]),
-        tsu_s=step.tsu_s,
-        verifier_s=step.verifier_s,
-        texts=np.array([step.text]),
-        position=step.position,
-        context=step.contexts[0].context[-1],
-        L=tree.shape.depth,
-        n_drafts=max(tree.shape.children),
-        psi_bytes=sum(psi_bytes(place.psi) for place in tree.places.values()),
-        ce_gap_nats=ce_gap_nats(first.p, root.law.probabilities()),
-        tau=float(root.psi.tau),
-        tail=float(root.psi.tail),
-    )
+    append_tree(
+        rows, step.tree, p=step.judged[0].p, accepted=step.accepted, text=step.text, tsu_s=step.tsu_s,
+        verifier_s=step.verifier_s, position=step.position, context=step.contexts[0].context[-1],
+    )  # fmt: skip

@@ -139,7 +139,6 @@ class BlockLoop:
         self.end = end
         self.texts: list[list[int]] = tokens.tolist()
         """Token ids of every text."""
-        self._begun = tokens.shape[1]
         self._state = proposer.start(1)
         self._known: dict[Context, KnownContext] = {}
         self._tsu_s = 0.0  # of the step that is being done

@@ -16,6 +16,7 @@ from host.golden.exact import draft_law
 from host.plan.shape import TreeShape
 from host.psi.law import DraftLaw
 from host.psi.schema import Psi
+from host.psi.wire import psi_bytes
 from host.tsu.base import Draws
 from hw.spec.config import TsuConfig
 
@@ -110,6 +111,11 @@ class DraftTree:
     def size(self) -> int:
         """Different drafts: nodes but the context."""
         return len(self.tokens)
+
+    @cached_property
+    def psi_bytes(self) -> int:
+        """Wire bytes of all psi."""
+        return sum(psi_bytes(place.psi) for place in self.places.values())
 
 
 class GrowingTree:

@@ -188,7 +188,7 @@ class TSDCandidateGenerator(CandidateGenerator):
         drafts = len(waiting.tokens)
         same = emitted[:drafts] == waiting.tokens[: len(emitted)]
         accepted = int(np.logical_and.accumulate(same).sum())
-        self.counts.add(draft_tokens=drafts, accepted=accepted, emitted=len(emitted), length=drafts)
+        self.counts.add(draft_tokens=drafts, accepted=accepted, length=drafts)
         for q, row in zip(waiting.q[: len(emitted)], scores[0].double().cpu(), strict=False):
             p = row.softmax(dim=-1).numpy()
             self.counts.add_chance(float(np.minimum(p, q).sum() if self.do_sample else q[p.argmax()]))

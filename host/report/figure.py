@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 ENDINGS = (".png", ".svg", ".pdf")
 """Formats of a picture."""
 
+SERIES_COLOURS = ("#0072b2", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#56b4e9", "#222222")
+"""One for each line; they come again where there are more."""
+
 TARGET_COLOUR, EMITTED_COLOUR, DRAFT_COLOUR = "#222222", "#0072b2", "#d55e00"
 
 

@@ -5,13 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .figure import check_plot, new_figure, save_figure
+from .figure import SERIES_COLOURS, check_plot, new_figure, save_figure
 
 if TYPE_CHECKING:
     from host.chain.study import Mixing, Study
-
-COLOURS = ("#0072b2", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#56b4e9", "#222222")
-"""One for each strength; they come again where there are more."""
 
 
 def plot_mixing(path: Path, *, study: "Study", found: "Sequence[Mixing]", unit: str) -> None:
@@ -31,7 +28,7 @@ def plot_mixing(path: Path, *, study: "Study", found: "Sequence[Mixing]", unit: 
     with new_figure(height=4.2) as figure:
         axes = figure.subplots()
         for index, mixing in enumerate(found):
-            colour = COLOURS[index % len(COLOURS)]
+            colour = SERIES_COLOURS[index % len(SERIES_COLOURS)]
             sweeps = [point.sweeps for point in mixing.points]
             label = f"{mixing.strength:g} x {unit}"
             axes.plot(sweeps, [max(point.law, 1e-9) for point in mixing.points], color=colour, label=label)

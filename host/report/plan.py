@@ -4,10 +4,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .figure import check_plot, new_figure, save_figure
-
-COLOURS = ("#0072b2", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#56b4e9", "#222222")
-"""One for each depth limit; they come again where there are more."""
+from .figure import SERIES_COLOURS, check_plot, new_figure, save_figure
 
 
 def plot_trees(
@@ -37,7 +34,9 @@ def plot_trees(
     with new_figure(height=4.2) as figure:
         axes = figure.subplots()
         for index, (name, values) in enumerate(tokens.items()):
-            axes.plot(budgets, values, "o-", color=COLOURS[index % len(COLOURS)], markersize=4, label=name)
+            axes.plot(
+                budgets, values, "o-", color=SERIES_COLOURS[index % len(SERIES_COLOURS)], markersize=4, label=name
+            )
         axes.plot(budgets, chain, "--", color="#777777", linewidth=1, label="chain")
         axes.set(xscale="log", xlabel="drafts of the tree", ylabel="expected tokens per target call")
         axes.set_xticks(budgets, [str(budget) for budget in budgets])

@@ -10,7 +10,7 @@ from hw.spec.errors import SpecError, check_int
 
 from .base import Contexts, LogProbs, check_contexts
 from .block import Rows
-from .drafted import BlockRows, DraftedNodes
+from .drafted import DraftedNodes
 from .log_rows import LogRows, check_temperature
 
 CHUNK_TOKENS = 256
@@ -180,7 +180,7 @@ class LlamaTarget:
 
     def _block(
         self, context: npt.NDArray[np.int64], drafts: npt.NDArray[np.int64], parents: npt.NDArray[np.intp]
-    ) -> BlockRows:
+    ) -> LogRows:
         """Rows behind a context and its drafts."""
         self._adopt(context)
         length, shared = len(context), common_prefix(self._cached, context)
@@ -188,7 +188,7 @@ class LlamaTarget:
         start = length if known is not None else min(shared, length - 1)
         self._rows.forget(0)
         self._cached = context[:start].copy()  # should the pass fail, this is what is there
-        rows = BlockRows(self.temperature)
+        rows = LogRows(self.temperature)
         while length - start > CHUNK_TOKENS:
             self._pass(context[start : start + CHUNK_TOKENS], start, None)
             start += CHUNK_TOKENS

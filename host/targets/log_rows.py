@@ -3,6 +3,8 @@
 
 import math
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from hw.spec.errors import SpecError
@@ -54,6 +56,11 @@ class LogRows:
         if number not in self._rows:
             self._rows[number] = log_rows(self._logits[number][None], self._temperature)
         return self._rows[number]
+
+    def p(self, number: int) -> npt.NDArray[np.float64]:
+        """softmax(logits / temperature) in float64, of shape (vocab_size,); see `host.targets.block.Rows`."""
+        p: npt.NDArray[np.float64] = torch.softmax(self._logits[number].double() / self._temperature, dim=-1).numpy()
+        return p
 
     def forget(self, longest: int) -> None:
         """Drop the rows of larger numbers than this."""

@@ -79,7 +79,7 @@ class BlockTally:
         self.tsu_s += step.tsu_s
         self.verifier_s += step.verifier_s
         self.counts.add(
-            draft_tokens=tree.size, accepted=step.accepted, emitted=len(judged),
+            draft_tokens=tree.size, accepted=step.accepted,
             length=tree.shape.depth,
         )  # fmt: skip
 

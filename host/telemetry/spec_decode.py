@@ -34,8 +34,6 @@ class SpecDecodeCounts:
     num_draft_tokens: int = 0
     num_accepted_tokens: int = 0
     num_accepted_tokens_per_pos: list[int] = field(default_factory=list)
-    emitted: int = 0
-    """Tokens of all steps, which the end of a text may have cut short."""
     chance: float = 0.0
     """Sum over positions of the probability that one of its drafts is accepted."""
     chances: int = 0
@@ -43,12 +41,11 @@ class SpecDecodeCounts:
     length: int = 0
     """L: positions of a step, at most."""
 
-    def add(self, *, draft_tokens: int, accepted: int, emitted: int, length: int) -> None:
+    def add(self, *, draft_tokens: int, accepted: int, length: int) -> None:
         """Count a step."""
         self.num_drafts += 1
         self.num_draft_tokens += draft_tokens
         self.num_accepted_tokens += accepted
-        self.emitted += emitted
         self.length = max(self.length, length)
         self.num_accepted_tokens_per_pos += [0] * (length - len(self.num_accepted_tokens_per_pos))
         for position in range(accepted):

@@ -9,7 +9,6 @@ import numpy as np
 
 from host import stats
 from host.decode.one_text import TextStep
-from host.psi.wire import psi_bytes
 from host.soundness import FAMILY_ALPHA, POWER
 from host.text_soundness import TextAssessment
 from host.verify.multi import optimal_acceptance
@@ -57,11 +56,9 @@ class TextTally:
         overlap = min(1.0, float(np.minimum(first.p, q).sum()))
         self.overlap += overlap
         self.optimum += overlap if drafts == 1 else optimal_acceptance(first.p, q, drafts)
-        self.psi_bytes += sum(psi_bytes(place.psi) for place in tree.places.values())
+        self.psi_bytes += tree.psi_bytes
         self.assessment.add(step)
-        self.counts.add(
-            draft_tokens=tree.size, accepted=step.accepted, emitted=len(step.tokens), length=tree.shape.depth
-        )
+        self.counts.add(draft_tokens=tree.size, accepted=step.accepted, length=tree.shape.depth)
         for judged in step.judged:
             if judged.verifier is not None:
                 self.counts.add_chance(judged.verifier.acceptance)

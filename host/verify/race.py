@@ -111,7 +111,7 @@ class CellRace:
         return float(np.minimum(p, self.chosen).sum())
 
 
-def fit_race(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> Race:
+def fit_race(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> Race | CellRace:
     """The race of n >= 1 drafts from q that accepts nearly as much as any rule.
 
     Parameters
@@ -128,7 +128,7 @@ def fit_race(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> 
     cells = ratio_cells(p_drawn, q_drawn, n)
     race = fit_cells(cells, q_drawn, _sums(cells, p_drawn), cell_masses(cells, q_drawn, np.empty(len(q_drawn))), n)
     if drawn is None:
-        return Race(log_weights=race.log_weights, chosen=race.chosen)
+        return race
     log_weights, chosen = np.zeros(len(q)), np.zeros(len(q))
     log_weights[drawn], chosen[drawn] = race.log_weights, race.chosen
     return Race(log_weights=log_weights, chosen=chosen)
