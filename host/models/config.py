@@ -120,8 +120,8 @@ class HeadConfig:
         V of the language model.
     width : int
         Length of its states.
-    early : int
-        First layers of it that the head runs on the newest token.
+    alone : int
+        First layers of it behind which the head looks at the newest token, as if that stood alone.
     middle : int
         Layers behind which the head looks at the token before the newest one.
     inner : int
@@ -139,7 +139,7 @@ class HeadConfig:
 
     vocab_size: int
     width: int
-    early: int = 1
+    alone: int = 1
     middle: int = 20
     inner: int = 768
     kept: int = 16384
@@ -148,7 +148,7 @@ class HeadConfig:
     def __post_init__(self) -> None:
         check_int("vocab_size", self.vocab_size, 1, VOCAB_LIMIT)
         check_int("width", self.width, 1, WIDTH_LIMIT)
-        check_int("early", self.early, 0, 1024)
+        check_int("alone", self.alone, 0, 1024)
         check_int("middle", self.middle, 0, 1024)
         check_int("inner", self.inner, 1, WIDTH_LIMIT)
         check_int("kept", self.kept, 1, self.vocab_size)

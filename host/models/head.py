@@ -2,7 +2,7 @@
 """A head on a language model's own states: what it will say next, before its pass over the newest token.
 
 With h and m the model's hidden state and its state behind a middle layer, both of the token before the newest one,
-e the embedding of the newest one and g its state behind the model's first few layers,
+e the embedding of the newest one and g its state behind the model's first layer if it stood alone,
 
     u = [h, n(m), n(e), n(g)]    z = A u + a    y = z + D (silu(G [n(u), n(z)]) * U [n(u), n(z)])    logits = O y + c,
 
@@ -10,18 +10,20 @@ n RMSNorm without weights, O the rows of the model's own output matrix for the t
 stands for the hidden state behind the newest token; A is its ridge regression on u, D starts at zero. Only the logits
 of the best tokens are worked out by O: B S y of low rank says which these are, and stands for the others. That a head
 extrapolates hidden states and borrows the output matrix is EAGLE's idea (Li et al., arXiv:2401.15077), that it sees
-middle layers that of EAGLE-3 (Li et al., arXiv:2503.01840); running the first layers of the model itself is early exit
-(Elhoushi et al., arXiv:2404.16710).
+middle layers that of EAGLE-3 (Li et al., arXiv:2503.01840). A state of a token alone is a row of a table that is
+worked out once: it tells the head as much as the first layer behind the whole text does (docs/reference/training.md).
 """
 
 import hashlib
-from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import HeadConfig
+from .llama import LlamaModel
 from .product import Weight, product
 
 SHORTLIST = 128
@@ -35,6 +37,30 @@ NORM_EPS = 1e-6
 
 TARGET_DIGEST = "target_sha256"
 """Member of a head's model.json that says which language model it belongs to; see `model_digest`."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenTables:
+    """What a head looks at of the newest token, by id.
+
+    Parameters
+    ----------
+    embedding, alone : Tensors of shape (vocab_size, width)
+        Its embedding, and its state behind the model's first layers if it stood alone.
+    """
+
+    embedding: Tensor
+    alone: Tensor
+
+    @classmethod
+    def of(cls, model: LlamaModel, layers: int) -> Self:
+        """The tables of a language model and a number of first layers."""
+        return cls(model.embedding, model.alone_states(layers))
+
+    def rows(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of integer tokens (...), each (..., width)."""
+        embedded, alone = (functional.embedding(tokens.long(), table) for table in (self.embedding, self.alone))
+        return embedded, alone
 
 
 class Head(nn.Module):
@@ -71,21 +97,13 @@ class Head(nn.Module):
         gate, up = product(torch.cat([normed(u), normed(z)], dim=-1), self.gate_up.weight).chunk(2, dim=-1)
         return z + product(functional.silu(gate) * up, self.down.weight)
 
-    def laid_out(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-        """`forward` with weights in this number format, laid out for few rows; they are not to change afterwards."""
-        predict, gate_up, down = (
-            Weight(layer.weight.detach().to(dtype)) for layer in (self.predict, self.gate_up, self.down)
-        )
-        bias = self.predict.bias.detach()
+    def rough(self, y: Tensor) -> Tensor:
+        """B S y + c: logits of low rank, float32 (..., kept)."""
+        return product(product(y, self.short_in), self.short_out) + self.bias
 
-        def forward(u: Tensor) -> Tensor:
-            z = predict(u.to(dtype)).float() + bias
-            gate, up = gate_up(torch.cat([normed(u), normed(z)], dim=-1).to(dtype)).float().chunk(2, dim=-1)
-            return z + down((functional.silu(gate) * up).to(dtype)).float()
-
-        return forward
-
-    def law(self, y: Tensor, output: Tensor, *, temperature: float, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    def law(
+        self, y: Tensor, output: Tensor, *, temperature: float, count: int, rough: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The best tokens and their probabilities among the kept ones.
 
         Parameters
@@ -97,6 +115,8 @@ class Head(nn.Module):
             T of softmax(logits / T).
         count : int
             Tokens of the shortlist, in [1, kept].
+        rough : float32 Tensor of shape (n, kept), or None
+            `rough` of y, and overwritten; None: it is worked out here.
 
         Returns
         -------
@@ -106,11 +126,10 @@ class Head(nn.Module):
         rest : float64 Tensor of shape (n,)
             Probability of all others together.
         """
-        rough = product(product(y, self.short_in), self.short_out) + self.bias
+        rough = self.rough(y) if rough is None else rough
         best = rough.topk(count, dim=-1).indices.sort(dim=-1).values
         exact = (output[best].float() @ y[:, :, None])[:, :, 0] + self.bias[best]
-        total = (rough.scatter_(-1, best, exact).double() / temperature).logsumexp(dim=-1, keepdim=True)
-        q = (exact.double() / temperature - total).exp()
+        q = torch.softmax(rough.scatter_(-1, best, exact).double() / temperature, dim=-1).gather(-1, best)
         return best, q, (1 - q.sum(dim=-1)).clamp_min(0)
 
     def set_shortlist(self, output: Tensor, moments: Tensor) -> None:
@@ -132,14 +151,45 @@ class Head(nn.Module):
         self.short_in.copy_(torch.linalg.solve_triangular(lower.T, chosen, upper=True).T)
 
 
+class LaidOutHead:
+    """A head for one context at a time: its matrices in one number format, laid out for few rows.
+
+    Parameters
+    ----------
+    head : Head
+        Not to change afterwards.
+    dtype : torch.dtype
+    """
+
+    def __init__(self, head: Head, dtype: torch.dtype) -> None:
+        self._head, self._dtype = head, dtype
+        self._predict, self._gate_up, self._down, self._short_in, self._short_out = (
+            Weight(weight.detach().to(dtype))
+            for weight in (
+                head.predict.weight, head.gate_up.weight, head.down.weight, head.short_in, head.short_out
+            )
+        )  # fmt: skip
+
+    def state(self, u: Tensor) -> Tensor:
+        """`Head.forward`: y, float32 (..., width)."""
+        z = self._predict(u.to(self._dtype)).float() + self._head.predict.bias
+        seen = torch.cat([normed(u), normed(z)], dim=-1).to(self._dtype)
+        gate, up = self._gate_up(seen).float().chunk(2, dim=-1)
+        return z + self._down((functional.silu(gate) * up).to(self._dtype)).float()
+
+    def rough(self, y: Tensor) -> Tensor:
+        """`Head.rough`, float32 (..., kept)."""
+        return self._short_out(self._short_in(y.to(self._dtype))).float() + self._head.bias
+
+
 def shortlist_size(config: HeadConfig, k: int) -> int:
     """Tokens whose logits are exact where psi carries K: a quarter more, `SHORTLIST` at least, all at most."""
     return min(config.kept, max(SHORTLIST, k + k // 4))
 
 
-def joined(hidden: Tensor, middle: Tensor, embedded: Tensor, early: Tensor) -> Tensor:
+def joined(hidden: Tensor, middle: Tensor, embedded: Tensor, alone: Tensor) -> Tensor:
     """u: Tensors of shape (..., width), of any float dtype, as one float32 Tensor (..., INPUTS width)."""
-    return torch.cat([hidden.float(), *(normed(state.float()) for state in (middle, embedded, early))], dim=-1)
+    return torch.cat([hidden.float(), *(normed(state.float()) for state in (middle, embedded, alone))], dim=-1)
 
 
 def normed(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ was there, and positions behind it are never looked at. A tree of drafts is one 
 ancestors (Miao et al., SpecInfer, arXiv:2305.09781); the keys and values of those that stay are then moved together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,9 @@ from .token_tree import Standing, as_tree, in_line
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Number formats of weights and cache, by name."""
+
+ALONE_TOKENS = 4096
+"""Tokens whose states alone are worked out together."""
 
 
 @dataclass(frozen=True)
@@ -160,27 +163,38 @@ class LlamaModel:
         """
         x, done, found = self._embedded(tokens, start, max(behind, default=0)), 0, {}
         count = tokens.shape[1]
-        stand = in_line(count, start, self.dtype) if parents is None else as_tree(parents, start, self.dtype)
+        stand = in_line(count, self.dtype) if parents is None else as_tree(parents, start, self.dtype)
         for end in sorted({*behind, self.config.layers}):
             x = self._layers_from(done, end, x, start, stand)
             done, found[end] = end, x
         return self._normed(x, self._norm), tuple(found[number] for number in behind)
 
     @torch.inference_mode()
-    def early_states(self, tokens: Tensor, start: int, layers: int) -> Tensor:
-        """States behind the first layers alone, (texts, n, width); only these layers' caches take the tokens in.
+    def alone_states(self, layers: int) -> Tensor:
+        """State of each token behind the first layers if it stood alone, (vocab_size, width); the cache is not used.
 
-        A pass over the same positions is still to come: it overwrites them.
+        A token that sees itself only attends to itself with weight 1, whatever its keys.
+
+        Raises
+        ------
+        SpecError
+            The model does not have so many layers.
         """
-        stand = in_line(tokens.shape[1], start, self.dtype)
-        return self._layers_from(0, layers, self._embedded(tokens, start, layers), start, stand)
+        c = self.config
+        check_int("layers", layers, 0, c.layers)
+        states = []
+        for x in torch.split(self.embedding, ALONE_TOKENS):
+            for layer in self._layers[:layers]:
+                values = layer.qkv(self._normed(x, layer.before_attention))[:, (c.heads + c.kv_heads) * c.head_dim :]
+                shared = values.view(len(x), c.kv_heads, 1, c.head_dim).expand(-1, -1, c.heads // c.kv_heads, -1)
+                x = self._gated(layer, x + layer.out(shared.reshape(len(x), -1)))
+            states.append(x)
+        return torch.cat(states)
 
     @torch.inference_mode()
     def keep(self, start: int, slots: Sequence[int]) -> None:
         """Keys and values in the cache at `slots`, increasing and at least `start`, go to `start`, `start` + 1, ..."""
-        if list(slots) != list(range(start, start + len(slots))):
-            for cache in (self._keys, self._values):
-                cache[:, :, :, start : start + len(slots)] = cache[:, :, :, list(slots)]
+        move_slots((self._keys, self._values), start, slots, dim=3)
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
@@ -203,9 +217,13 @@ class LlamaModel:
         for number in range(first, end):
             layer = self._layers[number]
             x = x + self._attend(number, self._normed(x, layer.before_attention), start, cos, sin, stand.mask)
-            gate, up = layer.gate_up(self._normed(x, layer.before_mlp)).chunk(2, dim=-1)
-            x = x + layer.down(F.silu(gate).mul_(up))
+            x = self._gated(layer, x)
         return x
+
+    def _gated(self, layer: _Layer, x: Tensor) -> Tensor:
+        """What the second half of a layer makes of x (..., width)."""
+        gate, up = layer.gate_up(self._normed(x, layer.before_mlp)).chunk(2, dim=-1)
+        return x + layer.down(F.silu(gate).mul_(up))
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.rms_norm(x, (self.config.width,), weight, self.config.norm_eps)
@@ -224,7 +242,7 @@ class LlamaModel:
         query = turned[:, : c.heads].reshape(texts, c.kv_heads, -1, c.head_dim) * c.head_dim**-0.5
         scores = query @ keys[:, :, :end].transpose(2, 3)
         if mask is not None:
-            scores = (scores.view(texts, c.kv_heads, -1, count, end) + mask).view(texts, c.kv_heads, -1, end)
+            scores.view(texts, c.kv_heads, -1, count, end)[..., start:] += mask  # all see the earlier tokens
         mixed = torch.softmax(scores, dim=-1, dtype=torch.float32).to(self.dtype) @ values[:, :, :end]
         return layer.out(mixed.view(texts, c.heads, count, c.head_dim).transpose(1, 2).reshape(texts, count, -1))
 
@@ -242,6 +260,17 @@ class _Weights:
         if tuple(weight.shape) != shape:
             raise ModelError(f"weight {name} has shape {tuple(weight.shape)}: config.json gives {shape}")
         return weight.detach().to(self._dtype).contiguous()
+
+
+def move_slots(states: Iterable[Tensor], start: int, slots: Sequence[int], *, dim: int) -> None:
+    """Entries of each tensor at `slots` along one dimension go to `start`, `start` + 1, ...
+
+    The slots increase and are at least `start`, so none that is still to be read is overwritten.
+    """
+    for place, slot in enumerate(slots, start):
+        if slot != place:
+            for state in states:
+                state.select(dim, place).copy_(state.select(dim, slot))
 
 
 def rope_table(config: LlamaConfig, positions: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -16,20 +16,19 @@ class Standing:
     ----------
     positions : int64 Tensor of shape (n,), or None
         Position of each; None: start, start + 1, ...
-    mask : Tensor of shape (n, start + n), or None
-        0 where a token looks, -inf elsewhere; None: n = 1.
+    mask : Tensor of shape (n, n), or None
+        0 where a new token looks at a new one, -inf elsewhere; None: n = 1.
     """
 
     positions: Tensor | None
     mask: Tensor | None
 
 
-def in_line(count: int, start: int, dtype: torch.dtype) -> Standing:
+def in_line(count: int, dtype: torch.dtype) -> Standing:
     """Tokens that stand one behind the other."""
     if count == 1:
         return Standing(None, None)
-    mask = torch.full((count, start + count), float("-inf"), dtype=dtype)
-    return Standing(None, mask.triu_(start + 1))
+    return Standing(None, torch.full((count, count), float("-inf"), dtype=dtype).triu_(1))
 
 
 def as_tree(parents: Sequence[int], start: int, dtype: torch.dtype) -> Standing:
@@ -50,6 +49,5 @@ def as_tree(parents: Sequence[int], start: int, dtype: torch.dtype) -> Standing:
         depths.append(0 if parent < 0 else depths[parent] + 1)
         if parent >= 0:
             sees[place] |= sees[parent]
-    mask = torch.zeros(count, start + count, dtype=dtype)
-    mask[:, start:].masked_fill_(~sees, float("-inf"))
+    mask = torch.zeros(count, count, dtype=dtype).masked_fill_(~sees, float("-inf"))
     return Standing(start + torch.tensor(depths), mask)

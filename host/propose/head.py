@@ -32,7 +32,7 @@ class HeadProposer:
 
     It needs the hidden and the middle state of the token before the newest one. Behind a step of
     `host.decode.one_text` the target's last pass has left them there; at the start of a text the target runs the
-    prompt. The newest token goes through the target's first layers, and through no more.
+    prompt. What it looks at of the newest token stands in tables.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class HeadProposer:
         tau: float = 1.0,
         eps: float | str = "auto",
     ) -> None:
-        from host.models.head import shortlist_size  # torch: only where it is used
+        from host.models.head import LaidOutHead, shortlist_size  # torch: only where it is used
 
         config = model.config
         check_fits(config, target)
@@ -73,8 +73,9 @@ class HeadProposer:
         self.vocab_size = config.vocab_size
         self._target = target
         self._model = model.eval()
-        self._forward = model.laid_out(target.dtype)
+        self._fast = LaidOutHead(model, target.dtype)
         target.remember(config.middle)
+        self._tables = target.token_tables(config.alone)
         self._tokens: npt.NDArray[np.int64] = model.token_ids.numpy()
         self._output = target.output_weights[model.token_ids]
         self._count = shortlist_size(config, k)
@@ -124,8 +125,10 @@ class HeadProposer:
         import torch
 
         with torch.inference_mode():
-            y = self._forward(self.states(context)[None])
-            best, q, rest = self._model.law(y, self._output, temperature=self._target.temperature, count=self._count)
+            y = self._fast.state(self.states(context)[None])
+            best, q, rest = self._model.law(
+                y, self._output, temperature=self._target.temperature, count=self._count, rough=self._fast.rough(y)
+            )
         (psi,) = craft_among(q.numpy(), self._tokens[best[0].numpy()], self.vocab_size, *self._craft, rest=rest.numpy())
         return psi
 
@@ -135,14 +138,13 @@ class HeadProposer:
 
         from host.models.head import joined
 
-        target, config = self._target, self._model.config
-        early = target.early_state(context, config.early)
-        embedded = target.embedding[int(context[-1])]
+        target = self._target
+        embedded, alone = self._tables.rows(torch.tensor(int(context[-1])))
         if len(context) == 1:
-            return joined(torch.zeros_like(early), torch.zeros_like(early), embedded, early)
+            return joined(torch.zeros_like(alone), torch.zeros_like(alone), embedded, alone)
         hidden = target.hidden_states(context[:-1])[-1]
-        middle = target.middle_states(context[:-1], config.middle)[-1]
-        return joined(hidden, middle, embedded, early)
+        middle = target.middle_states(context[:-1], self._model.config.middle)[-1]
+        return joined(hidden, middle, embedded, alone)
 
 
 def check_fits(config: HeadConfig, target: LlamaTarget) -> None:
@@ -151,6 +153,6 @@ def check_fits(config: HeadConfig, target: LlamaTarget) -> None:
     for name, found, wanted in sizes:
         if found != wanted:
             raise SpecError(f"{name} of the head", found, f"{wanted}, the target's")
-    for name, layers in (("early", config.early), ("middle", config.middle)):
+    for name, layers in (("alone", config.alone), ("middle", config.middle)):
         if layers > target.layers:
             raise SpecError(f"{name} layers of the head", layers, f"at most the target's {target.layers}")

@@ -5,7 +5,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from host.models.llama import LlamaModel
+from host.models.head import TokenTables
+from host.models.llama import LlamaModel, move_slots
 from hw.spec.errors import SpecError, check_int
 
 from .base import Contexts, LogProbs, check_contexts
@@ -124,37 +125,20 @@ class LlamaTarget:
         self._cached, self._drafts = np.empty(0, dtype=np.int64), None
         self._rows.forget(0)
 
-    def early_state(self, context: npt.NDArray[np.int64], layers: int) -> torch.Tensor:
-        """State of the last token of a context behind the model's first `layers` layers, shape (width,).
-
-        Its keys and values of these layers are worked out; a pass over the token is still to come. The tokens before
-        it are run where they are not known.
+    def token_tables(self, layers: int) -> TokenTables:
+        """What a head looks at of the newest token; `layers` first layers for its state alone.
 
         Raises
         ------
         SpecError
-            The length, a token or the number of layers is not legal.
+            The model does not have so many layers.
         """
-        context = self._checked(context[None], 0)[0]
-        last = len(context) - 1
-        self._adopt(context)
-        if last:
-            self.hidden_states(context[:-1])
-        if len(self._cached) > last:  # what was there is overwritten
-            self._cached = self._cached[:last]
-            self._rows.forget(last)
-        token = torch.from_numpy(context[-1:].copy())
-        return self._model.early_states(token[None], last, layers)[0, 0]
+        return TokenTables.of(self._model, layers)
 
     @property
     def output_weights(self) -> torch.Tensor:
         """Output matrix (vocab_size, width): logits are its product with a hidden state, over T."""
         return self._model.output_weights
-
-    @property
-    def embedding(self) -> torch.Tensor:
-        """Input matrix (vocab_size, width)."""
-        return self._model.embedding
 
     def _known(self, context: npt.NDArray[np.int64]) -> None:
         """Compute the states behind a context unless they are known."""
@@ -228,8 +212,7 @@ class LlamaTarget:
         nodes = drafted.follow(context[drafted.start :])
         slots = [drafted.start + node - 1 for node in nodes]
         self._model.keep(drafted.start, slots)
-        for states in (self._hidden, *self._middle.values()):
-            states[drafted.start : drafted.start + len(nodes)] = states[slots]
+        move_slots((self._hidden, *self._middle.values()), drafted.start, slots, dim=0)
         self._cached = context[: drafted.start + len(nodes)].copy()
         for length, node in enumerate(nodes, drafted.start + 1):
             self._rows.put(length, drafted.rows.logits(node))

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from host.models.config import GruConfig, LowRankConfig
 from host.models.store import build
-from host.psi.batch import overlaps
+from host.psi.batch import craft_laws, overlaps
 from host.psi.craft import check_craft
 from host.targets.base import Target
-from hw.spec.errors import SpecError
+from host.verify.multi import optimal_acceptance
+from host.verify.siblings import DRAFTS_MAX
+from hw.spec.errors import SpecError, check_int
 
 from .data import Tokens
 from .loop import SCORE
@@ -35,6 +37,8 @@ class Goal:
         How psi are made of the proposer's distributions; see `craft_psi`.
     whole : bool
         Objectives see the proposer's whole distribution instead of the law that its psi carries.
+    drafts : int
+        n, in [1, 64]: acceptance is that of n drafts of a position, alpha*_n. psi keep the tail of one draft.
 
     Raises
     ------
@@ -48,8 +52,10 @@ class Goal:
     tau: float = 1.0
     eps: float | str = "auto"
     whole: bool = False
+    drafts: int = 1
 
     def __post_init__(self) -> None:
+        check_int("drafts", self.drafts, 1, DRAFTS_MAX)
         check_objective(self.objective)
         check_number("kl_share", self.kl_share, low=0.0, high=1.0)
 
@@ -64,13 +70,16 @@ class Goal:
         if name == "kl":
             return kl(p, log_q)
         if self.whole:
-            return PLAIN[name](p, log_q, log_q.exp())
+            return PLAIN[name](p, log_q, log_q.exp(), self.drafts)
         _, tau, floor = check_craft(vocab_size=p.shape[-1], k=self.k, tau=self.tau, eps=self.eps)
-        return PLAIN[name](p, log_q, carried_law(log_q, k=self.k, tau=tau, floor=floor))
+        return PLAIN[name](p, log_q, carried_law(log_q, k=self.k, tau=tau, floor=floor), self.drafts)
 
     def accepted(self, p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Acceptance of one draft through the quantised psi of each row of q."""
-        return overlaps(p, q, self.k, self.tau, self.eps)
+        """Acceptance of the drafts through the quantised psi of each row of q."""
+        if self.drafts == 1:
+            return overlaps(p, q, self.k, self.tau, self.eps)
+        laws = craft_laws(q, self.k, self.tau, self.eps)
+        return np.array([optimal_acceptance(row, law, self.drafts) for row, law in zip(p, laws, strict=True)])
 
 
 class HeldOut:

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from host.models.config import HeadConfig, describe
-from host.models.head import TARGET_DIGEST, Head, joined, model_digest, shortlist_size
+from host.models.head import TARGET_DIGEST, Head, TokenTables, joined, model_digest, shortlist_size
 from host.models.llama import LlamaModel
-from host.psi.batch import overlaps
 
 from .goal import Goal
 from .loop import SCORE
@@ -37,7 +36,7 @@ class HeadTask:
     """Train a head to say what the model says one token later; see `host.train.loop.Task`.
 
     Position t of a text gives an example: the head sees the hidden and the middle state of token t - 1, the embedding
-    of token t and its early state; what it is to match is the model's law behind token t, at the temperature of the
+    of token t and its state alone; what it is to match is the model's law behind token t, at the temperature of the
     text.
 
     Parameters
@@ -74,8 +73,9 @@ class HeadTask:
             self.model = Head(config)
         self.model.token_ids.copy_(frequent_tokens(texts.tokens, config))
         self._output = model.output_weights.float()
+        self._tables = TokenTables.of(model, config.alone)
         self._kept = self._output[self.model.token_ids].to(FORMAT)
-        weight, bias = ridge_regression(self._lm, texts)
+        weight, bias = ridge_regression(self._tables, texts)
         with torch.no_grad():
             self.model.predict.weight.copy_(weight)
             self.model.predict.bias.copy_(bias)
@@ -124,11 +124,11 @@ class HeadTask:
 
     def _logits(self, texts: OwnTexts) -> Tensor:
         """Logits of the kept tokens behind every token but the first, text by text; (positions, kept)."""
-        y = self.model(inputs(self._lm, texts).flatten(0, 1))
+        y = self.model(inputs(self._tables, texts).flatten(0, 1))
         return functional.linear(y.to(FORMAT), self._kept).float().add_(self.model.bias)
 
     def _accepted(self, texts: OwnTexts, heat: float) -> npt.NDArray[np.float64]:
-        """Acceptance of one draft at evenly spread contexts of texts of one temperature."""
+        """Acceptance of the drafts at evenly spread contexts of texts of one temperature."""
         span = texts.tokens.shape[1] - 1
         positions = len(texts) * span
         chosen = torch.linspace(0, positions - 1, min(MEASURED, positions)).long()
@@ -138,24 +138,23 @@ class HeadTask:
             text, place = rows // span, rows % span
             hidden = after(texts.hidden)[text, place].float()
             p = torch.softmax(functional.linear(hidden, self._output).double() / heat, dim=-1)
-            u = inputs_at(self._lm, texts, text, place)
+            u = inputs_at(self._tables, texts, text, place)
             best, shares, rest = self.model.law(self.model(u), kept, temperature=heat, count=count)
             q = (rest / max(1, p.shape[1] - count))[:, None].repeat(1, p.shape[1])
             q.scatter_(1, self.model.token_ids[best], shares)
-            parts.append(overlaps(p.numpy(), q.numpy(), self._goal.k, self._goal.tau, self._goal.eps))
+            parts.append(self._goal.accepted(p.numpy(), q.numpy()))
         return np.concatenate(parts)
 
 
-def inputs(model: LlamaModel, texts: OwnTexts) -> Tensor:
+def inputs(tables: TokenTables, texts: OwnTexts) -> Tensor:
     """What the head sees at every token but the first, float32 (texts, length - 1, INPUTS width)."""
     text, place = torch.meshgrid(torch.arange(len(texts)), torch.arange(texts.tokens.shape[1] - 1), indexing="ij")
-    return inputs_at(model, texts, text, place)
+    return inputs_at(tables, texts, text, place)
 
 
-def inputs_at(model: LlamaModel, texts: OwnTexts, text: Tensor, place: Tensor) -> Tensor:
+def inputs_at(tables: TokenTables, texts: OwnTexts, text: Tensor, place: Tensor) -> Tensor:
     """What the head sees at the token behind each place of a text; int64 (...) and (...) give (..., INPUTS width)."""
-    embedded = functional.embedding(texts.tokens[text, place + 1].long(), model.embedding)
-    return joined(texts.hidden[text, place], texts.middle[text, place], embedded, texts.early[text, place + 1])
+    return joined(texts.hidden[text, place], texts.middle[text, place], *tables.rows(texts.tokens[text, place + 1]))
 
 
 def after(states: Tensor) -> Tensor:
@@ -169,7 +168,7 @@ def frequent_tokens(tokens: Tensor, config: HeadConfig) -> Tensor:
     return counts.sort(descending=True, stable=True).indices[: config.kept].sort().values
 
 
-def ridge_regression(model: LlamaModel, texts: OwnTexts) -> tuple[Tensor, Tensor]:
+def ridge_regression(tables: TokenTables, texts: OwnTexts) -> tuple[Tensor, Tensor]:
     """Weight (width, INPUTS width) and bias (width,) that predict the hidden states from `inputs`, least squares.
 
     Solves (X' X + r I) [A, a]' = X' Y in float64, r = `RIDGE` times the mean of the diagonal.
@@ -177,7 +176,7 @@ def ridge_regression(model: LlamaModel, texts: OwnTexts) -> tuple[Tensor, Tensor
     gram, moment = torch.zeros(()), torch.zeros(())
     for rows in torch.split(torch.arange(len(texts)), CHUNK):
         part = texts.rows(rows)
-        x = functional.pad(inputs(model, part).flatten(0, 1), (0, 1), value=1.0)
+        x = functional.pad(inputs(tables, part).flatten(0, 1), (0, 1), value=1.0)
         gram = gram + (x.T @ x).double()
         moment = moment + (x.T @ after(part.hidden).flatten(0, 1).float()).double()
     gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)

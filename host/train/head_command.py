@@ -33,9 +33,9 @@ def head(
         list[str] | None, typer.Option(help=f"how texts begin, in turn [default: a document and a chat of {SMOLLM2}]")
     ] = None,
     dtype: Annotated[str, typer.Option(help="numbers of the language model: " + ", ".join(DTYPE_NAMES))] = "bfloat16",
-    early: Annotated[
-        str, typer.Option(metavar=INT, help="first layers of the model that run on the newest token")
-    ] = str(_SIZES.early),
+    alone: Annotated[
+        str, typer.Option(metavar=INT, help="first layers of the model that a token alone goes through")
+    ] = str(_SIZES.alone),
     middle: Annotated[
         str | None,
         typer.Option(
@@ -54,6 +54,9 @@ def head(
     kl_share: Annotated[
         str, typer.Option(metavar=NUMBER, help="share of the steps that minimise KL first")
     ] = f"{KL_SHARE['head']:g}",
+    drafts: Annotated[
+        str, typer.Option(metavar=INT, help="drafts of a position whose acceptance counts in tv, nla and lk")
+    ] = "1",
     k: Annotated[str, typer.Option("--K", metavar=INT, help="top-K ids in psi")] = "64",
     tau: Tau = "1.0",
     eps: Eps = "auto",
@@ -91,9 +94,10 @@ def head(
         k=integer("K", k),
         tau=number("tau", tau),
         eps=floor(eps),
+        drafts=integer("drafts", drafts),
     )
     sizes = {
-        "early": integer("early", early),
+        "alone": integer("alone", alone),
         **({} if middle is None else {"middle": integer("middle", middle)}),
         "inner": integer("inner", inner),
         "kept": integer("kept", kept),

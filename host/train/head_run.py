@@ -84,7 +84,7 @@ class HeadRun:
         A Llama that the lean pass can run.
     plan : TextPlan
     sizes : dict
-        `early`, `middle` (two thirds of the layers if it is missing), `inner`, `kept` and `rank` of `HeadConfig`.
+        `alone`, `middle` (two thirds of the layers if it is missing), `inner`, `kept` and `rank` of `HeadConfig`.
     goal : Goal
     folder : Path
         Made if need be. It gets the texts, and the model as `host.train.loop.train` says.
@@ -119,7 +119,7 @@ class HeadRun:
         lm = self._model.config
         sizes = {"middle": round(lm.layers * 2 / 3), **sizes}
         self.config = HeadConfig(vocab_size=lm.vocab_size, width=lm.width, **sizes)
-        for name, layer in (("early", self.config.early), ("middle", self.config.middle)):
+        for name, layer in (("alone", self.config.alone), ("middle", self.config.middle)):
             check_int(name, layer, 0, lm.layers)
         goal.check_vocab(self.config.kept)
         self._plan, self._goal, self._folder, self._resume = plan, goal, folder, resume
@@ -138,7 +138,7 @@ class HeadRun:
         def write(number: int) -> OwnTexts:
             return write_texts(
                 self._model, begins=self._begins, temperatures=plan.temperatures, length=plan.length,
-                early=self.config.early, middle=self.config.middle, seed=(plan.seed << 16) + number,
+                middle=self.config.middle, seed=(plan.seed << 16) + number,
             )  # fmt: skip
 
         return collect(self._folder, rounds=plan.rounds + 1, write=write, progress=progress)
@@ -179,8 +179,7 @@ def claim(folder: Path, plan: TextPlan, config: HeadConfig, model: LlamaModel, *
         It cannot be written.
     """
     texts = {**asdict(plan), "temperatures": list(plan.temperatures), "begins": list(plan.begins)}  # as JSON has them
-    layers = {"early": config.early, "middle": config.middle}
-    content = {"plan": texts, **layers, TARGET_DIGEST: model_digest(model.output_weights)}
+    content = {"plan": texts, "middle": config.middle, TARGET_DIGEST: model_digest(model.output_weights)}
     path = folder / PLAN
     if not resume:
         if path.exists() or (folder / STATE).exists():

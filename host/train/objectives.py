@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is minimised at each position: a number from the target's law p, the model's law q, and the drafts' law f.
 
-    alpha = sum_x min(p(x), f(x))           acceptance of one draft (Leviathan et al., arXiv:2211.17192, section 3)
+    alpha = sum_x min(p(x), f(x))           acceptance of one draft (Leviathan et al., arXiv:2211.17192, section 3);
+                                            for n drafts alpha*_n, the most that any rule accepts (`best_acceptance`)
     kl    = sum_x p(x) ln(p(x) / q(x))      forward KL: distillation
     tv    = 1 - alpha                       total variation
     nla   = -ln alpha
@@ -26,6 +27,12 @@ LK_RATE = 3.0
 ALPHA_MIN = 1e-6
 """Floor of alpha in `nla`; laws that touch less than this give no gradient."""
 
+CELL_SHIFT = 19
+"""Bits of a float32 that tell no cells apart: an octave of p / f has 16 of them."""
+
+CELLS = 16 << 4
+"""Cells below p / f = n: 16 octaves, the lowest with all that is below them."""
+
 
 def overlap(p: Tensor, f: Tensor) -> Tensor:
     """alpha = sum_x min(p, f) of each row: (..., V) and (..., V) give (...)."""
@@ -37,19 +44,60 @@ def kl(p: Tensor, log_q: Tensor) -> Tensor:
     return (torch.xlogy(p, p) - p * log_q).sum(dim=-1)
 
 
-def tv(p: Tensor, f: Tensor) -> Tensor:
+def best_acceptance(p: Tensor, f: Tensor, drafts: int) -> Tensor:
+    """alpha*_n of each row: the most that any rule can accept of n independent drafts from f.
+
+        alpha*_n = min over sets H of tokens of 1 + p(H) - f(H)^n          (see `host.verify.multi`)
+
+    The best H has the tokens whose p / f is below some bound, and the bound is sought among `CELLS`, so that the
+    result may be a little above the minimum. The gradient takes H as given, which is exact: near the minimum it does
+    not change.
+
+    Parameters
+    ----------
+    p, f : Tensors of shape (..., V)
+        f sums to 1; p to 1, or to less where the other tokens can't be drawn.
+    drafts : int
+        n, at least 1; 1 gives `overlap`.
+
+    Returns
+    -------
+    Tensor of shape (...)
+    """
+    if drafts == 1:
+        return overlap(p, f)
+    cells = ratio_cells(p.detach(), f.detach(), drafts)
+    masses = torch.zeros(*p.shape[:-1], CELLS + 1, dtype=p.dtype)
+    p_mass, f_mass = (masses.scatter_add(-1, cells, law.detach()).cumsum(dim=-1)[..., :CELLS] for law in (p, f))
+    last = (p_mass - f_mass**drafts).argmin(dim=-1, keepdim=True)
+    within = cells <= last
+    gap = (p * within).sum(dim=-1) - (f * within).sum(dim=-1) ** drafts
+    return 1 + gap.clamp_max(0.0)  # H may be empty
+
+
+def ratio_cells(p: Tensor, f: Tensor, drafts: int) -> Tensor:
+    """Cell of each p / f, int64, ascending: 0 to `CELLS` - 1 below n, `CELLS` above, where H never reaches.
+
+    The bits of positive float32 numbers, read as integers, are in the order of the numbers.
+    """
+    above = torch.tensor(float(drafts)).view(torch.int32) >> CELL_SHIFT
+    bits = (p / f.clamp_min(torch.finfo(f.dtype).tiny)).float().view(torch.int32)
+    return (bits >> CELL_SHIFT).sub_(above - CELLS).clamp_(0, CELLS).long()
+
+
+def tv(p: Tensor, f: Tensor, drafts: int = 1) -> Tensor:
     """1 - alpha of each row."""
-    return 1 - overlap(p, f)
+    return 1 - best_acceptance(p, f, drafts)
 
 
-def nla(p: Tensor, f: Tensor) -> Tensor:
+def nla(p: Tensor, f: Tensor, drafts: int = 1) -> Tensor:
     """-ln alpha of each row."""
-    return -overlap(p, f).clamp_min(ALPHA_MIN).log()
+    return -best_acceptance(p, f, drafts).clamp_min(ALPHA_MIN).log()
 
 
-def lk(p: Tensor, log_q: Tensor, f: Tensor) -> Tensor:
+def lk(p: Tensor, log_q: Tensor, f: Tensor, drafts: int = 1) -> Tensor:
     """lambda kl + (1 - lambda) tv of each row, each with its own lambda = exp(-3 alpha)."""
-    distance = tv(p, f)
+    distance = tv(p, f, drafts)
     share = torch.exp(-LK_RATE * (1 - distance.detach()))
     return share * kl(p, log_q) + (1 - share) * distance
 
@@ -89,13 +137,13 @@ def carried_law(log_q: Tensor, *, k: int, tau: float, floor: float | None) -> Te
     return each.expand_as(log_q).scatter(-1, ids, carried)
 
 
-Objective = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(p, log_q, f), each (..., V), give (...)."""
+Objective = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+"""(p, log_q, f), each (..., V), and n give (...)."""
 
 PLAIN: dict[str, Objective] = {
-    "kl": lambda p, log_q, f: kl(p, log_q),
-    "tv": lambda p, log_q, f: tv(p, f),
-    "nla": lambda p, log_q, f: nla(p, f),
+    "kl": lambda p, log_q, f, drafts: kl(p, log_q),
+    "tv": lambda p, log_q, f, drafts: tv(p, f, drafts),
+    "nla": lambda p, log_q, f, drafts: nla(p, f, drafts),
     "lk": lk,
 }
 """Objectives by name."""

@@ -17,7 +17,7 @@ from host.models.llama import LlamaModel
 from host.models.store import read_tensors, write_tensors
 from hw.spec.errors import SpecError, check_int
 
-NAMES = ("tokens", "hidden", "middle", "early", "log_norms", "temperatures")
+NAMES = ("tokens", "hidden", "middle", "log_norms", "temperatures")
 """Tensors of a round's file."""
 
 
@@ -28,8 +28,8 @@ class OwnTexts:
     Parameters
     ----------
     tokens : int32 Tensor of shape (texts, length)
-    hidden, middle, early : bfloat16 Tensors of shape (texts, length, width)
-        Hidden state behind each token, and its states behind a middle layer and the first layers.
+    hidden, middle : bfloat16 Tensors of shape (texts, length, width)
+        Hidden state behind each token, and its state behind a middle layer.
     log_norms : float32 Tensor of shape (texts, length)
         ln of the sum of exp(logits / T) behind each token.
     temperatures : float32 Tensor of shape (texts,)
@@ -39,7 +39,6 @@ class OwnTexts:
     tokens: Tensor
     hidden: Tensor
     middle: Tensor
-    early: Tensor
     log_norms: Tensor
     temperatures: Tensor
 
@@ -52,8 +51,8 @@ class OwnTexts:
 
 
 def write_texts(
-    model: LlamaModel, *, begins: Sequence[Sequence[int]], temperatures: Sequence[float], length: int, early: int,
-    middle: int, seed: int,
+    model: LlamaModel, *, begins: Sequence[Sequence[int]], temperatures: Sequence[float], length: int, middle: int,
+    seed: int,
 ) -> OwnTexts:  # fmt: skip
     """Let the model write one text in each of its places.
 
@@ -70,8 +69,8 @@ def write_texts(
         Each above 0.
     length : int
         Tokens of a text.
-    early, middle : int
-        Layers behind which these states are taken.
+    middle : int
+        Layers behind which the middle states are taken.
     seed : int
 
     Raises
@@ -87,12 +86,12 @@ def write_texts(
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.zeros(count, length, dtype=torch.int64)
     hidden = torch.empty(count, length, model.config.width, dtype=torch.bfloat16)
-    middle_states, early_states = torch.empty_like(hidden), torch.empty_like(hidden)
+    middle_states = torch.empty_like(hidden)
     log_norms = torch.empty(count, length)
     tokens[:, 0] = torch.tensor([begin[0] for begin in chosen])
     for i in range(length):
-        after, way = model.states(tokens[:, i : i + 1], i, behind=(middle, early))
-        hidden[:, i], middle_states[:, i], early_states[:, i] = after[:, 0], way[0][:, 0], way[1][:, 0]
+        after, way = model.states(tokens[:, i : i + 1], i, behind=(middle,))
+        hidden[:, i], middle_states[:, i] = after[:, 0], way[0][:, 0]
         logits = model.logits(after[:, 0]) / heat[:, None]
         log_norms[:, i] = logits.logsumexp(dim=-1)
         if i + 1 < length:
@@ -100,10 +99,7 @@ def write_texts(
             for place, begin in enumerate(chosen):
                 if i + 1 < len(begin):
                     tokens[place, i + 1] = begin[i + 1]
-    return OwnTexts(
-        tokens=tokens.int(), hidden=hidden, middle=middle_states, early=early_states, log_norms=log_norms,
-        temperatures=heat,
-    )  # fmt: skip
+    return OwnTexts(tokens=tokens.int(), hidden=hidden, middle=middle_states, log_norms=log_norms, temperatures=heat)
 
 
 def drawn(logits: Tensor, generator: torch.Generator) -> Tensor:

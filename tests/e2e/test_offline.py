@@ -51,7 +51,7 @@ def offline(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 HEAD = (
-    "--begin", "In", "--steps", "4", "--batch", "2", "--rounds", "1", "--texts", "4", "--length", "16", "--early", "1",
+    "--begin", "In", "--steps", "4", "--batch", "2", "--rounds", "1", "--texts", "4", "--length", "16", "--alone", "1",
     "--inner", "8", "--kept", "100", "--rank", "8", "--K", "8",
 )  # fmt: skip
 

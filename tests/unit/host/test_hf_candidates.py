@@ -354,7 +354,7 @@ def test_the_same_text_on_the_rtl(model: Any) -> None:
 def test_a_head_drafts_from_the_states_of_its_own_target(tmp_path: Path) -> None:
     """Its horizon is one token, and so is L; the q of each candidate is that of a head that has read this text only."""
     place = write_llama(tmp_path)
-    sizes = HeadConfig(vocab_size=VOCAB, width=SIZES["hidden_size"], early=1, middle=2, inner=24, kept=200, rank=8)
+    sizes = HeadConfig(vocab_size=VOCAB, width=SIZES["hidden_size"], alone=1, middle=2, inner=24, kept=200, rank=8)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         network = Head(sizes)

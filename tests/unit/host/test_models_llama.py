@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from host.models import smollm2
+from host.models import llama, smollm2
 from host.models.errors import ModelError
 from host.models.llama import LlamaModel
 from host.models.llama_config import LlamaConfig
@@ -104,19 +104,29 @@ def test_texts_side_by_side_are_texts_alone() -> None:
         model.forward(texts[:2], 0)
 
 
-def test_early_states_are_those_of_the_pass() -> None:
-    """Behind 0, 1 and all layers, by the pass and by the first layers alone, which leave the rest of the cache be."""
+def test_states_on_the_way_are_those_of_shorter_passes() -> None:
+    """Behind 0, 1 and all layers; the cache is left as the pass without them leaves it."""
     whole, hidden = tiny().forward(TOKENS[None], 0)
     for layers in (0, 1, 2):
         model = tiny()
-        after, (early,) = model.states(TOKENS[None, :20], 0, behind=(layers,))
+        after, (middle,) = model.states(TOKENS[None, :20], 0, behind=(layers,))
         assert torch.allclose(after, hidden[:, :20], atol=2e-5)
-        last = model.early_states(TOKENS[None, 20:21], 20, layers)
-        assert torch.allclose(tiny().states(TOKENS[None, :21], 0, behind=(layers,))[1][0][:, 20:], last, atol=2e-5)
-        assert torch.allclose(tiny().states(TOKENS[None, :21], 0, behind=(layers,))[1][0][:, :20], early, atol=2e-5)
+        assert torch.allclose(tiny().states(TOKENS[None, :21], 0, behind=(layers,))[1][0][:, :20], middle, atol=2e-5)
         assert torch.allclose(model.forward(TOKENS[None, 20:], 20)[0], whole[:, 20:], atol=2e-5)
+
+
+def test_states_alone_are_those_of_texts_of_one_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind 0, 1 and all layers, for every token, in parts; not those of the token behind another one."""
+    monkeypatch.setattr(llama, "ALONE_TOKENS", 7)
+    tokens = torch.arange(VOCAB)
+    for layers in (0, 1, 2):
+        alone = tiny().alone_states(layers)
+        wanted = tiny(texts=VOCAB).states(tokens[:, None], 0, behind=(layers,))[1][0][:, 0]
+        assert torch.allclose(alone, wanted, atol=2e-5)
+    behind = tiny(texts=VOCAB).states(torch.stack([tokens.flip(0), tokens], dim=1), 0, behind=(1,))[1][0][:, 1]
+    assert not torch.allclose(tiny().alone_states(1), behind, atol=1e-3)
     with pytest.raises(SpecError, match="layers = 3"):
-        tiny().early_states(TOKENS[None, :1], 0, 3)
+        tiny().alone_states(3)
 
 
 def test_bfloat16_is_near_float32() -> None:

@@ -11,7 +11,8 @@ import torch
 from host.psi.batch import craft_laws
 from host.train import objectives
 from host.train.goal import Goal
-from host.train.objectives import OBJECTIVES, carried_law, kl, lk, name_at, nla, overlap, tv
+from host.train.objectives import OBJECTIVES, best_acceptance, carried_law, kl, lk, name_at, nla, overlap, tv
+from host.verify.multi import optimal_acceptance
 from hw.spec.errors import SpecError
 
 V = 7
@@ -78,6 +79,49 @@ def test_values_by_hand():
     assert lk(p, q.log(), q).item() == pytest.approx(share * 0.5 * math.log(2) + (1 - share) * 0.25)
     apart = nla(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]))
     assert apart.item() == pytest.approx(-math.log(1e-6))
+
+
+def drafted(*, concentration: float, vocab_size: int, count: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
+    """Laws p and f, float32, as a psi has them: f is p bent by noise, with an even tail."""
+    rng = np.random.Generator(np.random.PCG64(11))
+    p = rng.dirichlet(np.full(vocab_size, concentration), size=count)
+    bent = p * np.exp(rng.normal(size=p.shape))
+    f = 0.9 * bent / bent.sum(axis=1, keepdims=True) + 0.1 / vocab_size
+    return torch.from_numpy(p).float(), torch.from_numpy(f).float()
+
+
+@pytest.mark.parametrize("drafts", [1, 2, 6, 16])
+@pytest.mark.parametrize("concentration", [0.05, 0.3, 1.0])
+def test_acceptance_of_n_drafts_is_the_optimum(drafts, concentration):
+    p, f = drafted(concentration=concentration, vocab_size=400)
+    golden = [optimal_acceptance(*(row.double().numpy() for row in rows), drafts) for rows in zip(p, f, strict=True)]
+    found = best_acceptance(p, f, drafts).numpy()
+    np.testing.assert_allclose(found, golden, atol=3e-4)
+    assert (found >= np.array(golden) - 1e-5).all()  # a set of tokens gives a bound
+    if drafts > 1:
+        assert np.abs(overlap(p, f).numpy() - golden).max() > 0.05
+
+
+def test_acceptance_of_n_drafts_by_hand():
+    """H is the third token, so 1 + 0 - 0.25^n; none where f is p; where they share nothing, what f draws."""
+    p, f = torch.tensor([[0.5, 0.5, 0.0]]), torch.tensor([[0.25, 0.5, 0.25]])
+    assert best_acceptance(p, f, 2).item() == pytest.approx(1 - 0.25**2)
+    assert best_acceptance(p, f, 1).item() == 0.75
+    assert best_acceptance(p, p, 4).item() == pytest.approx(1)
+    apart = best_acceptance(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 8)
+    assert apart.item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("drafts", [2, 6])
+def test_gradient_of_n_drafts_by_differences(drafts):
+    p, z = rows(12)
+
+    def loss(p, z):
+        return nla(p, z.softmax(-1), drafts)
+
+    np.testing.assert_allclose(gradient(loss, p, z), differences(loss, p, z), atol=1e-6)
+    with pytest.raises(AssertionError):  # another n is another objective
+        np.testing.assert_allclose(gradient(nla_of, p, z), differences(loss, p, z), atol=1e-2)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -162,6 +206,8 @@ def test_schedules():
         ({"k": 8}, r"K = 8 .* \[1, 7\]"),
         ({"tau": 0.0}, "tau = 0.0"),
         ({"eps": -1.0}, "eps = -1.0"),
+        ({"drafts": 0}, "drafts = 0"),
+        ({"drafts": 65}, r"drafts = 65 .* \[1, 64\]"),
     ],
 )
 def test_bad_goals_are_one_clear_line(options, message):
@@ -175,6 +221,6 @@ def test_goal_minimises_the_carried_law_unless_told_otherwise(name):
     log_q = z.log_softmax(-1)
     law = carried_law(log_q, k=3, tau=1.0, floor=None)
     goal = Goal(objective=name, k=3)
-    torch.testing.assert_close(goal.loss(p, z, 0.0), objectives.PLAIN[name](p, log_q, law))
+    torch.testing.assert_close(goal.loss(p, z, 0.0), objectives.PLAIN[name](p, log_q, law, 1))
     whole = Goal(objective=name, k=3, whole=True)
-    torch.testing.assert_close(whole.loss(p, z, 0.0), objectives.PLAIN[name](p, log_q, log_q.exp()))
+    torch.testing.assert_close(whole.loss(p, z, 0.0), objectives.PLAIN[name](p, log_q, log_q.exp(), 1))
