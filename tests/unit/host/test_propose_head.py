@@ -306,10 +306,10 @@ def test_a_head_for_several_drafts_is_measured_by_what_they_accept(folder: Path)
 
 
 def test_a_head_that_is_no_better_than_chance(folder: Path) -> None:
-    """Texts whose tokens were mixed up teach nothing: their acceptance is clearly lower."""
+    """Texts whose middle states and tokens were mixed up teach nothing: their acceptance is clearly lower."""
     texts, heldout = write(folder, count=400), write(folder, count=32, seed=9)
     mixed = OwnTexts(
-        tokens=heldout.tokens.flip(0), hidden=heldout.hidden, middle=heldout.middle,
+        tokens=heldout.tokens.flip(0), hidden=heldout.hidden, middle=heldout.middle.flip(0),
         log_norms=heldout.log_norms, temperatures=heldout.temperatures,
     )  # fmt: skip
     scores = []
