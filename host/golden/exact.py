@@ -6,18 +6,35 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from host.psi.law import DraftLaw
 from host.psi.schema import Psi
 from hw.spec.config import TsuConfig
 from hw.spec.errors import SpecError
-from hw.spec.exp2 import FRACTION_BITS, MANTISSA_FRACTION_BITS, exp2_mantissa, log2_ratio_q
+from hw.spec.exp2 import (
+    C0,
+    C1,
+    C2,
+    CURVE_OFFSET_BITS,
+    CURVE_SHIFT,
+    DROPPED_BITS,
+    FRACTION_BITS,
+    MANTISSA_FRACTION_BITS,
+    OFFSET_BITS,
+    SEGMENT_BITS,
+    SLOPE_SHIFT,
+    exp2_mantissa,
+    log2_ratio_q,
+)
 
 DISTANCES = 256
 """Number of 8-bit code distances."""
 
 MODES = ("table", "exp2")
 """Where the weight of a code distance comes from."""
+
+_C0, _C1, _C2 = (np.array(row, dtype=np.int64) for row in (C0, C1, C2))
 
 _NEGLIGIBLE_NATS = 48
 """exp(-48) * 2**47 is below 1e-6: such entries round to 0 and are raised to 1."""
@@ -42,14 +59,13 @@ def draft_law(psi: Psi, config: TsuConfig, mode: str) -> DraftLaw:
     check_accepted(psi, config, mode)
     shift = weight_shift(k=psi.k, tail=psi.tail, config=config)
     tail_weight = integer_tail(psi, config, shift)
-    by_distance = {d: integer_weight(d, psi, config, mode, shift) for d in set(psi.distances.tolist())}
-    weights = [by_distance[d] for d in psi.distances.tolist()]
-    total = sum(weights) + tail_weight
+    weights = integer_weights(psi.distances, psi, config, mode, shift)
+    total = int(weights.sum()) + tail_weight
     if not config.total_min <= total <= config.total_max:
         raise SpecError("total Z", total, f"an integer in [{config.total_min}, {config.total_max}]")
     return DraftLaw(
         ids=psi.ids,
-        weights=np.array(weights, dtype=np.uint64),
+        weights=weights,
         tail_weight=tail_weight,
         vocab_size=psi.vocab_size,
         shift=shift,
@@ -95,6 +111,37 @@ def integer_weight(distance: int, psi: Psi, config: TsuConfig, mode: str, shift:
         exponent = x >> FRACTION_BITS
         mantissa = exp2_mantissa(x & ((1 << FRACTION_BITS) - 1))
     return max(1, rshift_round(mantissa, MANTISSA_FRACTION_BITS + 1 - config.weight_bits + exponent + shift))
+
+
+def integer_weights(
+    distances: npt.NDArray[np.uint8], psi: Psi, config: TsuConfig, mode: str, shift: int
+) -> npt.NDArray[np.uint64]:
+    """`integer_weight` of many code distances, of any shape, in 64-bit integers.
+
+    No product reaches 2^63: an exponent is below 2^(8 + RATIO_BITS), a slope times an offset below 2^(36 + 27).
+    """
+    distance = distances.astype(np.int64)
+    dropped = MANTISSA_FRACTION_BITS + 1 - config.weight_bits
+    if mode == "table":
+        exponent = np.zeros(distance.shape, dtype=np.int64)
+        mantissa = np.array(weight_table(psi.scale, psi.tau, config.weight_bits))[distance] << dropped
+    else:
+        x = distance * log2_ratio_q(psi.scale, psi.tau)
+        exponent = x >> FRACTION_BITS
+        mantissa = _exp2_mantissas(x & ((1 << FRACTION_BITS) - 1))
+    right = np.minimum(exponent + (dropped + shift), MANTISSA_FRACTION_BITS + 2)  # 2^50 becomes 0 there
+    half = np.left_shift(np.int64(1), right - 1)
+    weights: npt.NDArray[np.uint64] = np.maximum((mantissa + half) >> right, 1).astype(np.uint64)
+    return weights
+
+
+def _exp2_mantissas(fraction: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """`hw.spec.exp2.exp2_mantissa` of many fractions."""
+    segment = fraction >> (FRACTION_BITS - SEGMENT_BITS)
+    y = (fraction >> DROPPED_BITS) & ((1 << OFFSET_BITS) - 1)
+    slope = _C1[segment] - ((_C2[segment] * (y >> (OFFSET_BITS - CURVE_OFFSET_BITS))) >> CURVE_SHIFT)
+    mantissas: npt.NDArray[np.int64] = _C0[segment] - ((slope * y) >> SLOPE_SHIFT)
+    return mantissas
 
 
 def rshift_round(value: int, bits: int) -> int:

@@ -15,8 +15,6 @@ worked out once: it tells the head as much as the first layer behind the whole t
 """
 
 import hashlib
-from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -39,28 +37,16 @@ TARGET_DIGEST = "target_sha256"
 """Member of a head's model.json that says which language model it belongs to; see `model_digest`."""
 
 
-@dataclass(frozen=True, eq=False)
-class TokenTables:
-    """What a head looks at of the newest token, by id.
+def token_table(model: LlamaModel, layers: int) -> Tensor:
+    """What a head looks at of the newest token: n(e) and n(g) of each, (vocab_size, 2 width), in the model's dtype.
 
     Parameters
     ----------
-    embedding, alone : Tensors of shape (vocab_size, width)
-        Its embedding, and its state behind the model's first layers if it stood alone.
+    model : LlamaModel
+    layers : int
+        First layers of it that g is behind.
     """
-
-    embedding: Tensor
-    alone: Tensor
-
-    @classmethod
-    def of(cls, model: LlamaModel, layers: int) -> Self:
-        """The tables of a language model and a number of first layers."""
-        return cls(model.embedding, model.alone_states(layers))
-
-    def rows(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of integer tokens (...), each (..., width)."""
-        embedded, alone = (functional.embedding(tokens.long(), table) for table in (self.embedding, self.alone))
-        return embedded, alone
+    return torch.cat([normed(model.embedding), normed(model.alone_states(layers))], dim=-1)
 
 
 class Head(nn.Module):
@@ -187,9 +173,9 @@ def shortlist_size(config: HeadConfig, k: int) -> int:
     return min(config.kept, max(SHORTLIST, k + k // 4))
 
 
-def joined(hidden: Tensor, middle: Tensor, embedded: Tensor, alone: Tensor) -> Tensor:
-    """u: Tensors of shape (..., width), of any float dtype, as one float32 Tensor (..., INPUTS width)."""
-    return torch.cat([hidden.float(), *(normed(state.float()) for state in (middle, embedded, alone))], dim=-1)
+def joined(hidden: Tensor, middle: Tensor, newest: Tensor) -> Tensor:
+    """u, float32 (..., INPUTS width), of two states (..., width) and rows of `token_table`, all of any float dtype."""
+    return torch.cat([hidden.float(), normed(middle.float()), newest.float()], dim=-1)
 
 
 def normed(x: Tensor) -> Tensor:

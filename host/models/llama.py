@@ -163,7 +163,7 @@ class LlamaModel:
         """
         x, done, found = self._embedded(tokens, start, max(behind, default=0)), 0, {}
         count = tokens.shape[1]
-        stand = in_line(count, self.dtype) if parents is None else as_tree(parents, start, self.dtype)
+        stand = in_line(count, start, self.dtype) if parents is None else as_tree(parents, start, self.dtype)
         for end in sorted({*behind, self.config.layers}):
             x = self._layers_from(done, end, x, start, stand)
             done, found[end] = end, x
@@ -238,13 +238,10 @@ class LlamaModel:
         end = start + count
         keys[:, :, start:end] = turned[:, c.heads :]
         values[:, :, start:end] = heads[:, c.heads + c.kv_heads :]
-        # the query heads that share keys lie next to each other: (texts, kv_heads, group * n, head_dim)
-        query = turned[:, : c.heads].reshape(texts, c.kv_heads, -1, c.head_dim) * c.head_dim**-0.5
-        scores = query @ keys[:, :, :end].transpose(2, 3)
-        if mask is not None:
-            scores.view(texts, c.kv_heads, -1, count, end)[..., start:] += mask  # all see the earlier tokens
-        mixed = torch.softmax(scores, dim=-1, dtype=torch.float32).to(self.dtype) @ values[:, :, :end]
-        return layer.out(mixed.view(texts, c.heads, count, c.head_dim).transpose(1, 2).reshape(texts, count, -1))
+        mixed = F.scaled_dot_product_attention(
+            turned[:, : c.heads], keys[:, :, :end], values[:, :, :end], attn_mask=mask, enable_gqa=True
+        )
+        return layer.out(mixed.transpose(1, 2).reshape(texts, count, -1))
 
 
 class _Weights:

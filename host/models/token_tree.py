@@ -3,9 +3,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -16,23 +18,24 @@ class Standing:
     ----------
     positions : int64 Tensor of shape (n,), or None
         Position of each; None: start, start + 1, ...
-    mask : Tensor of shape (n, n), or None
-        0 where a new token looks at a new one, -inf elsewhere; None: n = 1.
+    mask : Tensor of shape (n, start + n), or None
+        0 where a token looks, -inf elsewhere; None: n = 1.
     """
 
     positions: Tensor | None
     mask: Tensor | None
 
 
-def in_line(count: int, dtype: torch.dtype) -> Standing:
+def in_line(count: int, start: int, dtype: torch.dtype) -> Standing:
     """Tokens that stand one behind the other."""
     if count == 1:
         return Standing(None, None)
-    return Standing(None, torch.full((count, count), float("-inf"), dtype=dtype).triu_(1))
+    mask = torch.full((count, start + count), float("-inf"), dtype=dtype)
+    return Standing(None, mask.triu_(start + 1))
 
 
 def as_tree(parents: Sequence[int], start: int, dtype: torch.dtype) -> Standing:
-    """Tokens of a tree.
+    """Tokens of a tree; the last shapes are remembered.
 
     Parameters
     ----------
@@ -42,6 +45,13 @@ def as_tree(parents: Sequence[int], start: int, dtype: torch.dtype) -> Standing:
     dtype : torch.dtype
         Of the mask.
     """
+    depths, mask = _sight(tuple(parents), dtype)
+    return Standing(start + depths, functional.pad(mask, (start, 0)))
+
+
+@lru_cache(maxsize=256)
+def _sight(parents: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Depth of each token, and how the new tokens see each other."""
     count = len(parents)
     sees = torch.eye(count, dtype=torch.bool)
     depths: list[int] = []
@@ -50,4 +60,4 @@ def as_tree(parents: Sequence[int], start: int, dtype: torch.dtype) -> Standing:
         if parent >= 0:
             sees[place] |= sees[parent]
     mask = torch.zeros(count, count, dtype=dtype).masked_fill_(~sees, float("-inf"))
-    return Standing(start + torch.tensor(depths), mask)
+    return torch.tensor(depths), mask

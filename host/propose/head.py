@@ -75,7 +75,7 @@ class HeadProposer:
         self._model = model.eval()
         self._fast = LaidOutHead(model, target.dtype)
         target.remember(config.middle)
-        self._tables = target.token_tables(config.alone)
+        self._newest = target.token_table(config.alone)
         self._tokens: npt.NDArray[np.int64] = model.token_ids.numpy()
         self._output = target.output_weights[model.token_ids]
         self._count = shortlist_size(config, k)
@@ -134,17 +134,17 @@ class HeadProposer:
 
     def states(self, context: npt.NDArray[np.int64]) -> Tensor:
         """What the head looks at behind a context, float32 of shape (INPUTS width,); see `host.models.head.joined`."""
-        import torch
 
         from host.models.head import joined
 
         target = self._target
-        embedded, alone = self._tables.rows(torch.tensor(int(context[-1])))
+        newest = self._newest[int(context[-1])]
         if len(context) == 1:
-            return joined(torch.zeros_like(alone), torch.zeros_like(alone), embedded, alone)
+            nothing = newest.new_zeros(target.width)
+            return joined(nothing, nothing, newest)
         hidden = target.hidden_states(context[:-1])[-1]
         middle = target.middle_states(context[:-1], self._model.config.middle)[-1]
-        return joined(hidden, middle, embedded, alone)
+        return joined(hidden, middle, newest)
 
 
 def check_fits(config: HeadConfig, target: LlamaTarget) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from host.models.head import TokenTables
+from host.models.head import token_table
 from host.models.llama import LlamaModel, move_slots
 from hw.spec.errors import SpecError, check_int
 
@@ -125,15 +125,15 @@ class LlamaTarget:
         self._cached, self._drafts = np.empty(0, dtype=np.int64), None
         self._rows.forget(0)
 
-    def token_tables(self, layers: int) -> TokenTables:
-        """What a head looks at of the newest token; `layers` first layers for its state alone.
+    def token_table(self, layers: int) -> torch.Tensor:
+        """What a head looks at of the newest token; see `host.models.head.token_table`.
 
         Raises
         ------
         SpecError
             The model does not have so many layers.
         """
-        return TokenTables.of(self._model, layers)
+        return token_table(self._model, layers)
 
     @property
     def output_weights(self) -> torch.Tensor:

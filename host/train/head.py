@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from host.models.config import HeadConfig, describe
-from host.models.head import TARGET_DIGEST, Head, TokenTables, joined, model_digest, shortlist_size
+from host.models.head import TARGET_DIGEST, Head, joined, model_digest, shortlist_size, token_table
 from host.models.llama import LlamaModel
 
 from .goal import Goal
@@ -73,9 +73,9 @@ class HeadTask:
             self.model = Head(config)
         self.model.token_ids.copy_(frequent_tokens(texts.tokens, config))
         self._output = model.output_weights.float()
-        self._tables = TokenTables.of(model, config.alone)
+        self._table = token_table(model, config.alone)
         self._kept = self._output[self.model.token_ids].to(FORMAT)
-        weight, bias = ridge_regression(self._tables, texts)
+        weight, bias = ridge_regression(self._table, texts)
         with torch.no_grad():
             self.model.predict.weight.copy_(weight)
             self.model.predict.bias.copy_(bias)
@@ -124,7 +124,7 @@ class HeadTask:
 
     def _logits(self, texts: OwnTexts) -> Tensor:
         """Logits of the kept tokens behind every token but the first, text by text; (positions, kept)."""
-        y = self.model(inputs(self._tables, texts).flatten(0, 1))
+        y = self.model(inputs(self._table, texts).flatten(0, 1))
         return functional.linear(y.to(FORMAT), self._kept).float().add_(self.model.bias)
 
     def _accepted(self, texts: OwnTexts, heat: float) -> npt.NDArray[np.float64]:
@@ -138,7 +138,7 @@ class HeadTask:
             text, place = rows // span, rows % span
             hidden = after(texts.hidden)[text, place].float()
             p = torch.softmax(functional.linear(hidden, self._output).double() / heat, dim=-1)
-            u = inputs_at(self._tables, texts, text, place)
+            u = inputs_at(self._table, texts, text, place)
             best, shares, rest = self.model.law(self.model(u), kept, temperature=heat, count=count)
             q = (rest / max(1, p.shape[1] - count))[:, None].repeat(1, p.shape[1])
             q.scatter_(1, self.model.token_ids[best], shares)
@@ -146,15 +146,16 @@ class HeadTask:
         return np.concatenate(parts)
 
 
-def inputs(tables: TokenTables, texts: OwnTexts) -> Tensor:
+def inputs(table: Tensor, texts: OwnTexts) -> Tensor:
     """What the head sees at every token but the first, float32 (texts, length - 1, INPUTS width)."""
     text, place = torch.meshgrid(torch.arange(len(texts)), torch.arange(texts.tokens.shape[1] - 1), indexing="ij")
-    return inputs_at(tables, texts, text, place)
+    return inputs_at(table, texts, text, place)
 
 
-def inputs_at(tables: TokenTables, texts: OwnTexts, text: Tensor, place: Tensor) -> Tensor:
+def inputs_at(table: Tensor, texts: OwnTexts, text: Tensor, place: Tensor) -> Tensor:
     """What the head sees at the token behind each place of a text; int64 (...) and (...) give (..., INPUTS width)."""
-    return joined(texts.hidden[text, place], texts.middle[text, place], *tables.rows(texts.tokens[text, place + 1]))
+    newest = functional.embedding(texts.tokens[text, place + 1].long(), table)
+    return joined(texts.hidden[text, place], texts.middle[text, place], newest)
 
 
 def after(states: Tensor) -> Tensor:
@@ -168,7 +169,7 @@ def frequent_tokens(tokens: Tensor, config: HeadConfig) -> Tensor:
     return counts.sort(descending=True, stable=True).indices[: config.kept].sort().values
 
 
-def ridge_regression(tables: TokenTables, texts: OwnTexts) -> tuple[Tensor, Tensor]:
+def ridge_regression(table: Tensor, texts: OwnTexts) -> tuple[Tensor, Tensor]:
     """Weight (width, INPUTS width) and bias (width,) that predict the hidden states from `inputs`, least squares.
 
     Solves (X' X + r I) [A, a]' = X' Y in float64, r = `RIDGE` times the mean of the diagonal.
@@ -176,7 +177,7 @@ def ridge_regression(tables: TokenTables, texts: OwnTexts) -> tuple[Tensor, Tens
     gram, moment = torch.zeros(()), torch.zeros(())
     for rows in torch.split(torch.arange(len(texts)), CHUNK):
         part = texts.rows(rows)
-        x = functional.pad(inputs(tables, part).flatten(0, 1), (0, 1), value=1.0)
+        x = functional.pad(inputs(table, part).flatten(0, 1), (0, 1), value=1.0)
         gram = gram + (x.T @ x).double()
         moment = moment + (x.T @ after(part.hidden).flatten(0, 1).float()).double()
     gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)

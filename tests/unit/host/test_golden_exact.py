@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from host.golden import exact
-from host.golden.exact import MODES, draft_law, rshift_round, weight_table
+from host.golden.exact import MODES, draft_law, integer_weight, integer_weights, rshift_round, weight_table
 from host.psi.law import DraftLaw
 from host.psi.schema import Psi
 from hw.spec.config import PRESETS, TsuConfig
@@ -59,6 +59,25 @@ def test_worked_example_at_five_bits(mode):
     assert (law.tail_weight, law.total, law.spread) == (4, 19, 8)
     assert law.q(7) == Fraction(8, 19)
     assert law.q(0) == Fraction(4, 19 * 8)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("shift", [0, 1, 5, 47])
+def test_weights_of_many_distances_are_those_of_each(mode, shift):
+    """Every distance, in 64-bit integers and in Python's."""
+    distances = np.arange(256, dtype=np.uint8)
+    for seed in range(3 if mode == "table" else 40):
+        psi = random_psi(seed, 4)
+        for config in (PRESETS["tiny"], TsuConfig()):
+            each = [integer_weight(d, psi, config, mode, shift) for d in range(256)]
+            assert integer_weights(distances, psi, config, mode, shift).tolist() == each
+
+
+def test_a_wrong_mantissa_is_seen(monkeypatch):
+    monkeypatch.setattr(exact, "SLOPE_SHIFT", exact.SLOPE_SHIFT - 1)
+    psi = random_psi(1, 4)
+    many = integer_weights(np.arange(256, dtype=np.uint8), psi, TsuConfig(), "exp2", 0).tolist()
+    assert many != [integer_weight(d, psi, TsuConfig(), "exp2", 0) for d in range(256)]
 
 
 def test_half_way_shifts_round_up():

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from host.decode.one_text import OneTextLoop
 from host.models.config import DESCRIPTION, HeadConfig
-from host.models.head import Head, TokenTables, joined
+from host.models.head import Head, joined, token_table
 from host.models.llama_folder import load_llama
 from host.propose.head import HeadProposer
 from host.propose.registry import Request, make_proposer
@@ -213,9 +214,9 @@ def test_rounds_that_are_there_are_not_written_again(folder: Path, tmp_path: Pat
 
 def test_the_start_is_a_ridge_regression(folder: Path) -> None:
     """Against numpy's least squares with the penalty as further rows."""
-    texts, tables = write(folder, count=40), TokenTables.of(load_llama(folder=folder, positions=24), 1)
-    weight, bias = ridge_regression(tables, texts)
-    x = np.pad(inputs(tables, texts).flatten(0, 1).double().numpy(), ((0, 0), (0, 1)), constant_values=1.0)
+    texts, table = write(folder, count=40), token_table(load_llama(folder=folder, positions=24), 1)
+    weight, bias = ridge_regression(table, texts)
+    x = np.pad(inputs(table, texts).flatten(0, 1).double().numpy(), ((0, 0), (0, 1)), constant_values=1.0)
     y = texts.hidden[:, 1:].flatten(0, 1).double().numpy()
     penalty = np.sqrt(1e-3 * np.diag(x.T @ x).mean()) * np.eye(x.shape[1])
     wanted = np.linalg.lstsq(np.vstack([x, penalty]), np.vstack([y, np.zeros((x.shape[1], WIDTH))]), rcond=None)[0]
@@ -279,7 +280,7 @@ def test_training_raises_what_the_regression_gives(folder: Path) -> None:
     )
     context = texts.tokens[3, :7].numpy().astype(np.int64)
     seen = HeadProposer(model=task.model, target=lean(folder), k=16).states(context)
-    assert torch.allclose(inputs(TokenTables.of(model, 1), texts)[3, 5], seen, rtol=2**-6, atol=2e-2)
+    assert torch.allclose(inputs(token_table(model, 1), texts)[3, 5], seen, rtol=2**-6, atol=2e-2)
     before, first = measured(task), task.loss(0, 0.0).item()
     optimiser = torch.optim.AdamW(task.model.parameters(), lr=3e-3)
     for step in range(200):
@@ -450,6 +451,11 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(folder: Path, tmp_path: Pat
     assert facts[0] == facts[1]
 
 
-def test_joined_norms_all_but_the_hidden_state() -> None:
-    u = joined(*(torch.full((2, 4), value) for value in (3.0, 2.0, 3.0, -3.0)))
-    assert torch.allclose(u, torch.tensor([3.0, 1.0, 1.0, -1.0]).repeat_interleave(4).expand(2, 16))
+def test_joined_norms_all_but_the_hidden_state(folder: Path) -> None:
+    u = joined(torch.full((2, 4), 3.0), torch.full((2, 4), 2.0), torch.full((2, 8), -1.0))
+    assert torch.allclose(u, torch.tensor([3.0, 1.0, -1.0, -1.0]).repeat_interleave(4).expand(2, 16))
+    model = load_llama(folder=folder, positions=8)
+    table = token_table(model, 1).unflatten(1, (2, WIDTH))
+    assert torch.allclose(table.square().mean(dim=-1), torch.ones(VOCAB, 2), atol=1e-3)
+    for row, states in enumerate((model.embedding, model.alone_states(1))):
+        assert torch.allclose(functional.cosine_similarity(table[:, row], states), torch.ones(VOCAB), atol=1e-5)
