@@ -16,6 +16,7 @@ from host.psi.law import DraftLaw
 from host.psi.schema import Psi
 from host.verify.multi import k_seq_gamma, optimal_acceptance, recursive_acceptance
 from host.verify.race import fit_race
+from host.verify.siblings import METHODS
 from hw.spec.config import TsuConfig
 from hw.spec.errors import SpecError, check_int
 
@@ -134,10 +135,14 @@ def _k_seq(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> li
 RULES: dict[str, Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64], int], list[float]]] = {
     "optimal": _optimal,
     "race": _race,
-    "recursive": _recursive,
-    "k-seq": _k_seq,
+    "rrs": _recursive,
+    "kseq": _k_seq,
 }
-"""Shares of n drafts by the name of the rule: the most that any rule can accept (`optimal`), and rules that exist."""
+"""Shares of n drafts by the name of the rule: the most that any rule can accept (`optimal`), and rules that exist, by
+their names in `host.verify.siblings`."""
+
+VERIFIED = tuple(name for name in RULES if name in METHODS)
+"""Those that exist."""
 
 
 def check_rule(rule: object) -> str:

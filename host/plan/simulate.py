@@ -14,19 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from host.stats import pooled_chi2
-from host.verify.multi import MultiVerified, k_seq_gamma, verify_k_seq, verify_recursive
-from host.verify.race import fit_race, verify_race
+from host.verify.siblings import SiblingVerifier
 from host.verify.single import check_target
 from hw.spec.errors import SpecError, check_int
 
-from .acceptance import psi_and_law
+from .acceptance import VERIFIED, psi_and_law
 from .shape import TreeShape
 
 ROUNDS_MAX = 1 << 32
 """Most target calls of one simulation."""
-
-Verify = Callable[[npt.NDArray[np.intp], npt.NDArray[np.float64]], MultiVerified]
-"""Verifies n drafts, with n + 2 uniform numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +77,7 @@ def simulate_tree(
     rng : Generator
         Draws drafts, and the uniform numbers of the rule.
     rule : str
-        One of `VERIFIERS`.
+        One of `host.plan.acceptance.VERIFIED`.
     drafts : int or None
         Drafts that the tail of every psi is made for; None: as many as a node has children.
     progress : callable or None
@@ -92,19 +88,20 @@ def simulate_tree(
     SpecError
         An argument is outside its range.
     """
-    if rule not in VERIFIERS:
-        raise SpecError("rule", rule, "one of " + ", ".join(VERIFIERS))
+    if rule not in VERIFIED:
+        raise SpecError("rule", rule, "one of " + ", ".join(VERIFIED))
     check_target(target, target.size)
     reached = np.zeros(shape.nodes + 1, dtype=np.int64)
     reached[0] = check_int("rounds", rounds, 1, ROUNDS_MAX)
     counts = np.zeros(target.size, dtype=np.int64)
-    made: dict[int, tuple[npt.NDArray[np.float64], Verify]] = {}
+    made: dict[int, tuple[npt.NDArray[np.float64], SiblingVerifier]] = {}
     for node, n in enumerate(shape.children):
         calls = int(reached[node])
         if n and calls:
             if n not in made:
-                q = psi_and_law(target, k=k, drafts=drafts or n)[1].probabilities()
-                made[n] = np.cumsum(q), VERIFIERS[rule](target, q, n)
+                law = psi_and_law(target, k=k, drafts=drafts or n)[1]
+                verifier = SiblingVerifier(p=target, law=law, drafts=n, method=rule)
+                made[n] = np.cumsum(law.probabilities()), verifier
             places, tokens = _node(*made[n], n=n, calls=calls, rng=rng)
             counts += np.bincount(tokens, minlength=target.size)
             first = shape.first_child[node]
@@ -137,13 +134,13 @@ def deviation_bound(*, deviation: float, span: float, rounds: int, alpha: float)
 
 
 def _node(
-    cumulative: npt.NDArray[np.float64], verify: Verify, *, n: int, calls: int, rng: np.random.Generator
+    cumulative: npt.NDArray[np.float64], verifier: SiblingVerifier, *, n: int, calls: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Place of the accepted draft, -1 where none is, and the emitted token, of each call."""
     places, tokens = np.empty(calls, dtype=np.intp), np.empty(calls, dtype=np.intp)
     for call in range(calls):
         drafts = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")
-        done = verify(drafts, rng.random(n + 2))
+        done = verifier.verify(drafts.tolist(), rng)
         places[call], tokens[call] = -1 if done.accepted is None else done.accepted, done.token
     return places, tokens
 
@@ -168,30 +165,3 @@ def _sample(
         tokens_per_call=mean,
         standard_error=math.sqrt(variance / rounds),
     )
-
-
-def _race(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> Verify:
-    race = fit_race(p, q, n)
-    return lambda drafts, u: verify_race(drafts=drafts.tolist(), p=p, race=race, uniforms=u[:3])
-
-
-def _recursive(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> Verify:
-    p_list, q_list = p.tolist(), q.tolist()
-    return lambda drafts, u: verify_recursive(
-        drafts=drafts.tolist(), p=p_list, q=q_list, u=u[:n].tolist(), v=float(u[n])
-    )
-
-
-def _k_seq(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64], n: int) -> Verify:
-    p_list, q_list, gamma = p.tolist(), q.tolist(), k_seq_gamma(p, q, n)
-    return lambda drafts, u: verify_k_seq(
-        drafts=drafts.tolist(), p=p_list, q=q_list, gamma=gamma, u=u[:n].tolist(), v=float(u[n])
-    )
-
-
-VERIFIERS: dict[str, Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64], int], Verify]] = {
-    "race": _race,
-    "recursive": _recursive,
-    "k-seq": _k_seq,
-}
-"""Verifier of n drafts from q by the name of its rule; `optimal` of `host.plan.acceptance` is a bound, and has none."""

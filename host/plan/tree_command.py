@@ -17,11 +17,12 @@ from host.telemetry.files import check_destination, write_json
 from hw.spec.errors import SpecError, check_int
 
 from . import options as given
+from .acceptance import VERIFIED
 from .checks import NODES_MAX
 from .merge import distinct_nodes
 from .predict import tree_acceptance_rate
 from .shape import TreeShape
-from .simulate import VERIFIERS, deviation_bound, simulate_tree
+from .simulate import deviation_bound, simulate_tree
 from .tree import TreePlan, deviation_of_shape, plan_trees, tokens_of_shape
 
 ALPHA = 1e-6
@@ -64,8 +65,8 @@ def tree(
             check_destination(field, path)
     if plot is not None:
         check_plot(plot)
-    if rounds and (rule not in VERIFIERS or acceptances is not None or contexts != "1"):
-        raise SpecError("simulate", rounds, "0, or one target and a rule of " + ", ".join(VERIFIERS))
+    if rounds and (rule not in VERIFIED or acceptances is not None or contexts != "1"):
+        raise SpecError("simulate", rounds, "0, or one target and a rule of " + ", ".join(VERIFIED))
     found = given.source(
         rule=rule, acceptances=acceptances, drafts=drafts, k=integer("K", k),
         targets=lambda: given.targets_from(pgen, vocab, alpha, seed, contexts, target),

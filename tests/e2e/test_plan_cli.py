@@ -120,7 +120,7 @@ def test_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
         ("tree --rule best", "rule = 'best'"),
         ("tree --acceptances 0.5,1.2", "acceptances[2] = 1.2"),
         ("tree --acceptances 0.5,,1", "acceptances = '0.5,,1'"),
-        ("tree --acceptances 0.5,0.4 --rule k-seq", "acceptances[2] = 0.4"),
+        ("tree --acceptances 0.5,0.4 --rule kseq", "acceptances[2] = 0.4"),
         ("tree --acceptances 0.5 --simulate 100", "simulate = 100"),
         ("tree --rule optimal --simulate 100", "simulate = 100"),
         ("tree --contexts 2 --simulate 100", "simulate = 100"),

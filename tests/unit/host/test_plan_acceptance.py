@@ -71,11 +71,11 @@ def test_shares_are_those_of_the_verifiers(n: int) -> None:
         p_float, q_float = (np.array([float(x) for x in row]) for row in (p, q))
         race = fit_race(p_float, q_float, n)
         gamma = Fraction(module.k_seq_gamma(p_float, q_float, n))
-        found: dict[str, np.ndarray] = {name: np.zeros(n) for name in ("recursive", "k-seq", "race")}
+        found: dict[str, np.ndarray] = {name: np.zeros(n) for name in ("rrs", "kseq", "race")}
         for drafts in itertools.product(range(3), repeat=n):
             chance = float(np.prod([q_float[x] for x in drafts]))
-            found["recursive"] += chance * np.array([float(c) for c in recursive_chances(drafts, p, q)])
-            found["k-seq"] += chance * np.array([float(c) for c in k_seq_chances(drafts, p, q, gamma)])
+            found["rrs"] += chance * np.array([float(c) for c in recursive_chances(drafts, p, q)])
+            found["kseq"] += chance * np.array([float(c) for c in k_seq_chances(drafts, p, q, gamma)])
             found["race"] += chance * np.array(race_chances(drafts, p_float, race))
         for name, shares in found.items():
             assert RULES[name](p_float, q_float, n) == pytest.approx(shares, abs=1e-11), name
@@ -85,8 +85,8 @@ def test_shares_are_those_of_the_verifiers(n: int) -> None:
 def test_the_enumeration_sees_drafts_that_were_taken_for_independent() -> None:
     """Seeded bug: a_n = 1 - (1 - a_1)^n, as if a refused draft told nothing about the target that is left."""
     p, q = np.array([0.7, 0.2, 0.1]), np.array([0.2, 0.4, 0.4])
-    right = sum(RULES["recursive"](p, q, 3))
-    assert abs(1 - (1 - RULES["recursive"](p, q, 1)[0]) ** 3 - right) > 0.05
+    right = sum(RULES["rrs"](p, q, 3))
+    assert abs(1 - (1 - RULES["rrs"](p, q, 1)[0]) ** 3 - right) > 0.05
 
 
 def test_a_table_is_made_of_exact_laws_with_tails_for_its_drafts() -> None:
@@ -134,7 +134,7 @@ def test_the_bars_are_missed_without_the_tail_for_several_drafts() -> None:
     with_tail, without = (acceptance_table(targets=p, k=64, drafts=drafts) for drafts in (None, 1))
     right, wrong = (plan_tree(tables=[table], budget=64).tokens_per_call for table in (with_tail, without))
     assert wrong < right - 0.1
-    assert plan_tree(tables=[acceptance_table(targets=p, k=64, rule="k-seq")], budget=64).tokens_per_call < 5.4
+    assert plan_tree(tables=[acceptance_table(targets=p, k=64, rule="kseq")], budget=64).tokens_per_call < 5.4
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from host.plan import simulate as module
 from host.plan.acceptance import AcceptanceTable, acceptance_table, psi_and_law
 from host.plan.merge import distinct_nodes
 from host.plan.shape import TreeShape
@@ -16,12 +15,13 @@ from host.plan.tree import deviation_of_shape, plan_tree, reach, tokens_of_shape
 from host.stats import binomial_p_value
 from host.targets.categorical import dirichlet
 from host.verify.multi import MultiVerified
+from host.verify.siblings import SiblingVerifier
 from hw.spec.errors import SpecError
 
 ALPHA = 1e-6
 """Chance of a check to fail where all is right, at most."""
 
-ROUNDS = {"race": 8000, "recursive": 3000, "k-seq": 3000}
+ROUNDS = {"race": 8000, "rrs": 3000, "kseq": 3000}
 
 P = dirichlet(vocab_size=40, alpha=1.0, seed=4)
 
@@ -64,7 +64,7 @@ def test_wrong_tables_are_seen() -> None:
     wrong = {
         "tail for one draft": table_of("race", drafts=1),
         "one draft": AcceptanceTable.symmetric([0.0, a, a, a, a]),
-        "recursive rejection": table_of("recursive"),
+        "recursive rejection": table_of("rrs"),
     }
     for name, table in wrong.items():
         off = abs(sample.tokens_per_call - tokens_of_shape(shape, [table]))
@@ -78,8 +78,8 @@ def test_wrong_tables_are_seen() -> None:
 
 def test_a_verifier_that_keeps_every_draft_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seeded bug: the first draft is always accepted. The tokens then follow q, and too many are accepted."""
-    keep = lambda p, q, n: lambda drafts, u: MultiVerified(token=int(drafts[0]), accepted=0)  # noqa: E731
-    monkeypatch.setitem(module.VERIFIERS, "race", keep)
+    keep = lambda verifier, drafts, rng: MultiVerified(token=drafts[0], accepted=0)  # noqa: E731
+    monkeypatch.setattr(SiblingVerifier, "verify", keep)
     shape, table, sample = shape_for("race"), table_of("race"), sample_of("race")
     assert sample.p_value < ALPHA
     assert sample.tokens_per_call - tokens_of_shape(shape, [table]) > bound(shape, table, sample.rounds)
