@@ -113,8 +113,9 @@ class Head(nn.Module):
             Probability of all others together.
         """
         rough = self.rough(y) if rough is None else rough
-        best = rough.topk(count, dim=-1).indices.sort(dim=-1).values
-        exact = (output[best].float() @ y[:, :, None])[:, :, 0] + self.bias[best]
+        best = rough.topk(count, dim=-1, sorted=False).indices.sort(dim=-1).values
+        rows = output.index_select(0, best.flatten()).float().view(*best.shape, -1)
+        exact = (rows @ y[:, :, None])[:, :, 0] + self.bias[best]
         q = torch.softmax(rough.scatter_(-1, best, exact).double() / temperature, dim=-1).gather(-1, best)
         return best, q, (1 - q.sum(dim=-1)).clamp_min(0)
 

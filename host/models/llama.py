@@ -137,7 +137,7 @@ class LlamaModel:
         count = tokens.shape[1]
         last = count if last is None else check_int("last", last, 0, count)
         hidden, _ = self.states(tokens, start)
-        return self.logits(hidden[:, count - last :]), hidden
+        return self.logits(hidden[:, count - last :]).float(), hidden
 
     @torch.inference_mode()
     def states(
@@ -198,8 +198,8 @@ class LlamaModel:
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
-        """Output weights times hidden states (..., width): float32 logits (..., vocab_size)."""
-        return self._output(hidden).float()
+        """Output weights times hidden states (..., width): logits (..., vocab_size), of the model's dtype."""
+        return self._output(hidden)
 
     def _embedded(self, tokens: Tensor, start: int, layers: int) -> Tensor:
         """Rows of the embedding, the arguments of a pass checked."""

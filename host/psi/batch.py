@@ -79,10 +79,8 @@ def craft_among(
     rest = np.zeros(len(array)) if rest is None else rest
     if rest.shape != array.shape[:1] or not (np.isfinite(rest) & (rest >= 0)).all():
         raise SpecError("rest", rest.tolist(), f"{len(array)} finite numbers >= 0")
-    whole = _checked(np.column_stack([array, rest]), 0, "p")
-    rows = quantise_rows(
-        whole[:, :-1], k=k, tau=tau, floor=floor, tokens=tokens, vocab_size=vocab_size, rest=whole[:, -1]
-    )
+    values = _checked(array, 0, "p", rest)
+    rows = quantise_rows(values, k=k, tau=tau, floor=floor, tokens=tokens, vocab_size=vocab_size, rest=rest)
     return [rows.psi(r) for r in range(len(array))]
 
 
@@ -169,14 +167,16 @@ def _rows(p: npt.ArrayLike) -> npt.NDArray[np.generic]:
     return array
 
 
-def _checked(part: npt.NDArray[np.generic], first: int, name: str) -> npt.NDArray[np.float64]:
-    """Rows as float64, each checked to be a distribution; `first` is the number of the first one."""
+def _checked(
+    part: npt.NDArray[np.generic], first: int, name: str, rest: npt.NDArray[np.float64] | float = 0.0
+) -> npt.NDArray[np.float64]:
+    """Rows as float64, each checked to be a distribution with its rest; `first` is the number of the first one."""
     values = part.astype(np.float64)
     wrong = np.argwhere(~((values >= 0) & np.isfinite(values)))
     if wrong.size:
         row, column = wrong[0]
         raise SpecError(f"{name}[{first + row}, {column}]", float(values[row, column]), "a finite number >= 0")
-    totals = values.sum(axis=1)
+    totals = values.sum(axis=1) + rest
     bad = np.flatnonzero(~(np.abs(totals - 1) <= SUM_TOLERANCE))
     if bad.size:
         raise SpecError(f"sum of {name}[{first + bad[0]}]", float(totals[bad[0]]), f"1 within {SUM_TOLERANCE}")

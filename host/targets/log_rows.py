@@ -21,9 +21,14 @@ def check_temperature(temperature: float) -> float:
 
 def log_rows(logits: torch.Tensor, temperature: float) -> LogProbs:
     """log softmax(logits / temperature) in float64 of logits (n, vocab_size); the result is read-only."""
-    rows: LogProbs = torch.log_softmax(logits.double() / temperature, dim=-1).numpy()
+    rows: LogProbs = torch.log_softmax(_tempered(logits, temperature), dim=-1).numpy()
     rows.setflags(write=False)
     return rows
+
+
+def _tempered(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """logits / temperature in float64, in memory of its own."""
+    return logits.to(torch.float64, copy=True).div_(temperature)
 
 
 class LogRows:
@@ -59,7 +64,7 @@ class LogRows:
 
     def p(self, number: int) -> npt.NDArray[np.float64]:
         """softmax(logits / temperature) in float64, of shape (vocab_size,); see `host.targets.block.Rows`."""
-        p: npt.NDArray[np.float64] = torch.softmax(self._logits[number].double() / self._temperature, dim=-1).numpy()
+        p: npt.NDArray[np.float64] = torch.softmax(_tempered(self._logits[number], self._temperature), dim=-1).numpy()
         return p
 
     def forget(self, longest: int) -> None:

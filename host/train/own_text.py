@@ -92,7 +92,7 @@ def write_texts(
     for i in range(length):
         after, way = model.states(tokens[:, i : i + 1], i, behind=(middle,))
         hidden[:, i], middle_states[:, i] = after[:, 0], way[0][:, 0]
-        logits = model.logits(after[:, 0]) / heat[:, None]
+        logits = model.logits(after[:, 0]).float() / heat[:, None]
         log_norms[:, i] = logits.logsumexp(dim=-1)
         if i + 1 < length:
             tokens[:, i + 1] = drawn(logits, generator)

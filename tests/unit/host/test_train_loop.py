@@ -159,7 +159,7 @@ def test_tv_raises_acceptance_and_with_the_wrong_sign_lowers_it(sign, target, to
     """Seeded bug: a TV loss with the sign wrong must not look like training."""
     from host.train import objectives
 
-    monkeypatch.setitem(objectives.PLAIN, "tv", lambda p, log_q, f: sign * objectives.tv(p, f))
+    monkeypatch.setitem(objectives.PLAIN, "tv", lambda p, log_q, f, drafts: sign * objectives.tv(p, f))
     goal, config = Goal(objective="tv", k=4), LowRankConfig(vocab_size=V, rank=2)
     settings = TrainSettings(steps=100, rate=5e-2, warmup=5, every=100, weight_decay=0.0)
     task = BigramTask(config=config, target=target, tokens=tokens, settings=settings, goal=goal)
