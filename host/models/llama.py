@@ -284,4 +284,4 @@ def rope_table(config: LlamaConfig, positions: int, dtype: torch.dtype) -> tuple
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn entry pairs (i, i + head_dim / 2) by the position's angles; x of shape (..., n, head_dim)."""
-    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)
