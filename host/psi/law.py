@@ -137,12 +137,6 @@ class DraftLaw:
             return int(self.weights[k]) / self.total
         return self.tail_probability
 
-    def weighted(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """values times q of every token, float64 (V,), with the bits of `probabilities` and without making it."""
-        weighted: npt.NDArray[np.float64] = values * self.tail_probability
-        weighted[self.ids] = values[self.ids] * self.head_probabilities
-        return weighted
-
     def excess(self, masses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """(masses - q)+ of every token, float64 (V,), with the bits of `probabilities` and without making it."""
         left: npt.NDArray[np.float64] = masses - self.tail_probability
