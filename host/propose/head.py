@@ -134,7 +134,6 @@ class HeadProposer:
 
     def states(self, context: npt.NDArray[np.int64]) -> Tensor:
         """What the head looks at behind a context, float32 of shape (INPUTS width,); see `host.models.head.joined`."""
-
         from host.models.head import joined
 
         target = self._target
