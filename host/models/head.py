@@ -15,6 +15,8 @@ worked out once: it tells the head as much as the first layer behind the whole t
 """
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +34,9 @@ INPUTS = 4
 
 NORM_EPS = 1e-6
 """Added to the mean square of a vector that is normed."""
+
+Product = Callable[[Tensor], Tensor]
+"""x W^T of a matrix W: float32 (..., columns) gives float32 (..., rows)."""
 
 TARGET_DIGEST = "target_sha256"
 """Member of a head's model.json that says which language model it belongs to; see `model_digest`."""
@@ -79,9 +84,10 @@ class Head(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """y of shape (..., width) from u of shape (..., INPUTS width); see `joined`."""
-        z = product(u, self.predict.weight) + self.predict.bias
-        gate, up = product(torch.cat([normed(u), normed(z)], dim=-1), self.gate_up.weight).chunk(2, dim=-1)
-        return z + product(functional.silu(gate) * up, self.down.weight)
+        predict, gate_up, down = (
+            partial(product, weight=layer.weight) for layer in (self.predict, self.gate_up, self.down)
+        )
+        return _state(u, self.predict.bias, predict, gate_up, down)
 
     def rough(self, y: Tensor) -> Tensor:
         """B S y + c: logits of low rank, float32 (..., kept)."""
@@ -149,9 +155,9 @@ class LaidOutHead:
     """
 
     def __init__(self, head: Head, dtype: torch.dtype) -> None:
-        self._head, self._dtype = head, dtype
+        self._head = head
         self._predict, self._gate_up, self._down, self._short_in, self._short_out = (
-            Weight(weight.detach().to(dtype))
+            _laid_out(weight, dtype)
             for weight in (
                 head.predict.weight, head.gate_up.weight, head.down.weight, head.short_in, head.short_out
             )
@@ -159,14 +165,24 @@ class LaidOutHead:
 
     def state(self, u: Tensor) -> Tensor:
         """`Head.forward`: y, float32 (..., width)."""
-        z = self._predict(u.to(self._dtype)).float() + self._head.predict.bias
-        seen = torch.cat([normed(u), normed(z)], dim=-1).to(self._dtype)
-        gate, up = self._gate_up(seen).float().chunk(2, dim=-1)
-        return z + self._down((functional.silu(gate) * up).to(self._dtype)).float()
+        return _state(u, self._head.predict.bias, self._predict, self._gate_up, self._down)
 
     def rough(self, y: Tensor) -> Tensor:
         """`Head.rough`, float32 (..., kept)."""
-        return self._short_out(self._short_in(y.to(self._dtype))).float() + self._head.bias
+        return self._short_out(self._short_in(y)) + self._head.bias
+
+
+def _state(u: Tensor, bias: Tensor, predict: Product, gate_up: Product, down: Product) -> Tensor:
+    """y, by the products with A, with G and U, and with D."""
+    z = predict(u) + bias
+    gate, up = gate_up(torch.cat([normed(u), normed(z)], dim=-1)).chunk(2, dim=-1)
+    return z + down(functional.silu(gate) * up)
+
+
+def _laid_out(matrix: Tensor, dtype: torch.dtype) -> Product:
+    """The product with a matrix in this number format, float32 in and out."""
+    weight = Weight(matrix.detach().to(dtype))
+    return lambda x: weight(x.to(dtype)).float()
 
 
 def shortlist_size(config: HeadConfig, k: int) -> int:
