@@ -2,8 +2,9 @@
 """Where the tokens of one pass stand: one behind the other, or as a tree in which each sees its ancestors only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -24,6 +25,10 @@ class Standing:
 
     positions: Tensor | None
     mask: Tensor | None
+
+    def repeated(self, times: int) -> Self:
+        """With the rows of the mask so many times, one copy below the other."""
+        return self if self.mask is None or times == 1 else replace(self, mask=self.mask.repeat(times, 1))
 
 
 def in_line(count: int, start: int, dtype: torch.dtype) -> Standing:
