@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from .config import HeadConfig
 from .llama import LlamaModel
-from .product import Weight, product
+from .product import ByteWeight, product
 
 SHORTLIST = 128
 """Tokens whose logits are exact, at least."""
@@ -94,21 +94,21 @@ class Head(nn.Module):
         return product(product(y, self.short_in), self.short_out) + self.bias
 
     def law(
-        self, y: Tensor, output: Tensor, *, temperature: float, count: int, rough: Tensor | None = None
+        self, y: Tensor, rough: Tensor, output: Tensor, *, temperature: float, count: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The best tokens and their probabilities among the kept ones.
 
         Parameters
         ----------
         y : float32 Tensor of shape (n, width)
+        rough : float32 Tensor of shape (n, kept)
+            `rough` of y; overwritten.
         output : Tensor of shape (kept, width)
             Output weights of the kept tokens.
         temperature : float
             T of softmax(logits / T).
         count : int
             Tokens of the shortlist, in [1, kept].
-        rough : float32 Tensor of shape (n, kept), or None
-            `rough` of y, and overwritten; None: it is worked out here.
 
         Returns
         -------
@@ -118,12 +118,15 @@ class Head(nn.Module):
         rest : float64 Tensor of shape (n,)
             Probability of all others together.
         """
-        rough = self.rough(y) if rough is None else rough
         best = rough.topk(count, dim=-1, sorted=False).indices.sort(dim=-1).values
         rows = output.index_select(0, best.flatten()).float().view(*best.shape, -1)
         exact = (rows @ y[:, :, None])[:, :, 0] + self.bias[best]
-        q = torch.softmax(rough.scatter_(-1, best, exact).double() / temperature, dim=-1).gather(-1, best)
-        return best, q, (1 - q.sum(dim=-1)).clamp_min(0)
+        most = torch.maximum(rough.amax(dim=-1, keepdim=True), exact.amax(dim=-1, keepdim=True))
+        others = rough.scatter_(-1, best, -torch.inf).sub_(most).div_(temperature).exp_()
+        rest = others.sum(dim=-1, keepdim=True, dtype=torch.float64)
+        masses = (exact - most).double().div_(temperature).exp_()
+        total = masses.sum(dim=-1, keepdim=True) + rest
+        return best, masses / total, (rest / total)[:, 0]
 
     def set_shortlist(self, output: Tensor, moments: Tensor) -> None:
         """The shortlist that errs least, in the mean square over tokens and states.
@@ -144,20 +147,19 @@ class Head(nn.Module):
         self.short_in.copy_(torch.linalg.solve_triangular(lower.T, chosen, upper=True).T)
 
 
-class LaidOutHead:
-    """A head for one context at a time: its matrices in one number format, laid out for few rows.
+class ByteHead:
+    """A head for one context at a time, its matrices as bytes: reading them is what a proposal takes its time for.
 
     Parameters
     ----------
     head : Head
         Not to change afterwards.
-    dtype : torch.dtype
     """
 
-    def __init__(self, head: Head, dtype: torch.dtype) -> None:
+    def __init__(self, head: Head) -> None:
         self._head = head
         self._predict, self._gate_up, self._down, self._short_in, self._short_out = (
-            _laid_out(weight, dtype)
+            ByteWeight(weight)
             for weight in (
                 head.predict.weight, head.gate_up.weight, head.down.weight, head.short_in, head.short_out
             )
@@ -177,12 +179,6 @@ def _state(u: Tensor, bias: Tensor, predict: Product, gate_up: Product, down: Pr
     z = predict(u) + bias
     gate, up = gate_up(torch.cat([normed(u), normed(z)], dim=-1)).chunk(2, dim=-1)
     return z + down(functional.silu(gate) * up)
-
-
-def _laid_out(matrix: Tensor, dtype: torch.dtype) -> Product:
-    """The product with a matrix in this number format, float32 in and out."""
-    weight = Weight(matrix.detach().to(dtype))
-    return lambda x: weight(x.to(dtype)).float()
 
 
 def shortlist_size(config: HeadConfig, k: int) -> int:

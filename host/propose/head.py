@@ -65,7 +65,7 @@ class HeadProposer:
         tau: float = 1.0,
         eps: float | str = "auto",
     ) -> None:
-        from host.models.head import LaidOutHead, shortlist_size  # torch: only where it is used
+        from host.models.head import ByteHead, shortlist_size  # torch: only where it is used
 
         config = model.config
         check_fits(config, target)
@@ -73,7 +73,7 @@ class HeadProposer:
         self.vocab_size = config.vocab_size
         self._target = target
         self._model = model.eval()
-        self._fast = LaidOutHead(model, target.dtype)
+        self._fast = ByteHead(model)
         target.remember(config.middle)
         self._newest = target.token_table(config.alone)
         self._tokens: npt.NDArray[np.int64] = model.token_ids.numpy()
@@ -127,7 +127,7 @@ class HeadProposer:
         with torch.inference_mode():
             y = self._fast.state(self.states(context)[None])
             best, q, rest = self._model.law(
-                y, self._output, temperature=self._target.temperature, count=self._count, rough=self._fast.rough(y)
+                y, self._fast.rough(y), self._output, temperature=self._target.temperature, count=self._count
             )
         (psi,) = craft_among(q.numpy(), self._tokens[best[0].numpy()], self.vocab_size, *self._craft, rest=rest.numpy())
         return psi
@@ -141,9 +141,8 @@ class HeadProposer:
         if len(context) == 1:
             nothing = newest.new_zeros(target.width)
             return joined(nothing, nothing, newest)
-        hidden = target.hidden_states(context[:-1])[-1]
-        middle = target.middle_states(context[:-1], self._model.config.middle)[-1]
-        return joined(hidden, middle, newest)
+        hidden, middle = target.states(context[:-1], behind=(self._model.config.middle,))
+        return joined(hidden[-1], middle[-1], newest)
 
 
 def check_fits(config: HeadConfig, target: LlamaTarget) -> None:

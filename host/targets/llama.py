@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Llama model as a target, over the lean pass. What the last context and this one share is not computed again."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -79,38 +81,34 @@ class LlamaTarget:
             raise SpecError("parents", parents.tolist(), f"{len(drafts)} nodes, each below the draft's own number")
         return self._block(context, drafts, parents)
 
-    def hidden_states(self, context: npt.NDArray[np.int64]) -> torch.Tensor:
-        """What the output weights are multiplied by, behind each token of a context; computed unless it is known.
+    def states(self, context: npt.NDArray[np.int64], *, behind: Sequence[int] = ()) -> tuple[torch.Tensor, ...]:
+        """What a pass over a context leaves behind each token; computed unless it is known.
 
         Parameters
         ----------
         context : int64 ndarray of shape (length,)
+        behind : sequence of int
+            Numbers of layers; `remember` was told each before.
 
         Returns
         -------
-        Tensor of shape (length, width), of the model's dtype
-            A view: the next pass may overwrite it.
+        tuple of Tensors of shape (length, width), of the model's dtype
+            The hidden states, which the output weights are multiplied by, and the states behind so many layers each.
+            Views: the next pass may overwrite them.
 
         Raises
         ------
         SpecError
-            The length or a token is not legal.
+            The length or a token is not legal, or states are asked for that are not remembered.
         """
-        self._known(context)
-        return self._hidden[: len(context)]
-
-    def middle_states(self, context: npt.NDArray[np.int64], layers: int) -> torch.Tensor:
-        """As `hidden_states`, behind `layers` layers; `remember` was told this number before.
-
-        Raises
-        ------
-        SpecError
-            The length or a token is not legal, or these states are not remembered.
-        """
-        if layers not in self._middle:
-            raise SpecError("layers", layers, f"one of {sorted(self._middle)}, which are remembered")
-        self._known(context)
-        return self._middle[layers][: len(context)]
+        for layers in behind:
+            if layers not in self._middle:
+                raise SpecError("layers", layers, f"one of {sorted(self._middle)}, which are remembered")
+        context = self._checked(context[None], 0)[0]
+        self._adopt(context)
+        if common_prefix(self._cached, context) < len(context):
+            self._row(context)
+        return tuple(found[: len(context)] for found in (self._hidden, *(self._middle[layers] for layers in behind)))
 
     def remember(self, layers: int) -> None:
         """Keep the states behind so many layers from now on; what was computed before is forgotten.
@@ -139,13 +137,6 @@ class LlamaTarget:
     def output_weights(self) -> torch.Tensor:
         """Output matrix (vocab_size, width): logits are its product with a hidden state, over T."""
         return self._model.output_weights
-
-    def _known(self, context: npt.NDArray[np.int64]) -> None:
-        """Compute the states behind a context unless they are known."""
-        context = self._checked(context[None], 0)[0]
-        self._adopt(context)
-        if common_prefix(self._cached, context) < len(context):
-            self._row(context)
 
     def _checked(self, contexts: Contexts, more: int) -> Contexts:
         contexts = check_contexts(contexts, self.vocab_size)

@@ -138,8 +138,8 @@ class HeadTask:
             text, place = rows // span, rows % span
             hidden = after(texts.hidden)[text, place].float()
             p = torch.softmax(functional.linear(hidden, self._output).double() / heat, dim=-1)
-            u = inputs_at(self._table, texts, text, place)
-            best, shares, rest = self.model.law(self.model(u), kept, temperature=heat, count=count)
+            y = self.model(inputs_at(self._table, texts, text, place))
+            best, shares, rest = self.model.law(y, self.model.rough(y), kept, temperature=heat, count=count)
             q = (rest / max(1, p.shape[1] - count))[:, None].repeat(1, p.shape[1])
             q.scatter_(1, self.model.token_ids[best], shares)
             parts.append(self._goal.accepted(p.numpy(), q.numpy()))

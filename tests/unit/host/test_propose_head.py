@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ import torch
 from torch.nn import functional
 
 from host.decode.one_text import OneTextLoop
+from host.golden.real import probabilities
 from host.models.config import DESCRIPTION, HeadConfig
 from host.models.head import Head, joined, token_table
 from host.models.llama_folder import load_llama
+from host.models.product import product
 from host.propose.head import HeadProposer
 from host.propose.registry import Request, make_proposer
 from host.psi.batch import craft_batch
@@ -90,7 +93,11 @@ def reference_law(folder: Path, head: Head, context: np.ndarray, temperature: fl
 
 @pytest.mark.parametrize(("alone", "middle"), [(0, 2), (1, 1), (2, 0)])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_psi_is_that_of_the_formula(folder: Path, alone: int, middle: int, temperature: float) -> None:
+def test_psi_is_that_of_the_formula(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, alone: int, middle: int, temperature: float
+) -> None:
+    """With matrices as they were learned in place of bytes."""
+    monkeypatch.setattr("host.models.head.ByteWeight", lambda weight: partial(product, weight=weight.detach()))
     sizes = {"alone": alone, "middle": middle, "inner": 24, "kept": 200, "rank": WIDTH}
     head = random_head(HeadConfig(vocab_size=VOCAB, width=WIDTH, **sizes))
     target = lean(folder, temperature)
@@ -105,6 +112,19 @@ def test_psi_is_that_of_the_formula(folder: Path, alone: int, middle: int, tempe
         assert psi.scale == pytest.approx(wanted.scale, rel=1e-4)
         assert psi.tail == pytest.approx(wanted.tail, rel=1e-3)
         assert psi.vocab_size == VOCAB
+
+
+def test_bytes_hardly_change_what_is_proposed(folder: Path) -> None:
+    """A hundredth of the law that psi carries may move; another head's is far away."""
+    head, target = random_head(), lean(folder)
+    head.set_shortlist(target.output_weights[head.token_ids], torch.eye(WIDTH, dtype=torch.float64))
+    proposer = HeadProposer(model=head, target=target, k=150)
+    for length in (1, 2, 5, 12):
+        (psi,) = proposer.emit(proposer.start(1), CONTEXT[None, :length])
+        laws = [reference_law(folder, one, CONTEXT[:length], 1.0) for one in (head, random_head(seed=5))]
+        same, other = (np.minimum(probabilities(psi), probabilities(it)).sum() for it in craft_batch(laws, 150))
+        assert same > 0.99
+        assert other < 0.9
 
 
 def test_psi_does_not_depend_on_what_the_target_did_before(folder: Path) -> None:
@@ -251,7 +271,7 @@ def test_tokens_beyond_the_shortlist_share_the_rest() -> None:
     rough = y @ head.short_in.T @ head.short_out.T + head.bias
     chosen = torch.zeros(3, 200, dtype=torch.bool).scatter(1, rough.topk(20).indices, True)
     law = torch.softmax(torch.where(chosen, y @ output.T + head.bias, rough).double() / 4, dim=-1)
-    best, q, rest = head.law(y, output, temperature=4.0, count=20)
+    best, q, rest = head.law(y, rough.clone(), output, temperature=4.0, count=20)
     assert torch.equal(torch.zeros_like(chosen).scatter(1, best, True), chosen)
     assert bool((best.diff(dim=1) > 0).all())
     assert torch.allclose(q, law.gather(1, best), atol=1e-5)
@@ -328,14 +348,14 @@ def test_a_target_gives_the_middle_states_that_it_was_told_to_remember(folder: P
     target = lean(folder)
     target.logprobs(CONTEXT[None])
     with pytest.raises(SpecError, match=r"layers = 2 is not legal: expected one of \[\]"):
-        target.middle_states(CONTEXT, 2)
+        target.states(CONTEXT, behind=(2,))
     with pytest.raises(SpecError, match="layers = 4 is not legal"):
         target.remember(4)
     target.remember(2)
     for context in (CONTEXT, CONTEXT[:5], np.append(CONTEXT[:6], 7)):
         _, (wanted,) = load_llama(folder=folder, positions=64).states(torch.from_numpy(context)[None], 0, behind=(2,))
         target.rows(context[:-1], context[-1:], np.array([0]))
-        assert torch.allclose(target.middle_states(context, 2), wanted[0], atol=2e-5)
+        assert torch.allclose(target.states(context, behind=(2,))[1], wanted[0], atol=2e-5)
 
 
 # --- command line -------------------------------------------------------------------------------------------------
