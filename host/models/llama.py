@@ -232,8 +232,8 @@ class LlamaModel:
     def _attend(self, number: int, x: Tensor, start: int, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
         """Attention of one layer; x of shape (texts, n, width). Keys and values of the n positions go to the cache.
 
-        Query heads that share keys stand one below the other, n rows of each, as if they were more tokens: the same
-        numbers as head by head, in a third of the time for one token of SmolLM2.
+        Query heads that share keys stand one below the other, n rows of each, as if they were more tokens: a third of
+        the time of head by head, for one token of SmolLM2.
         """
         c, layer = self.config, self._layers[number]
         texts, count, _ = x.shape
