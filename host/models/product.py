@@ -17,7 +17,7 @@ fast, and a few rows take as long as one (37.4 M weights of the same kinds, two 
     x W^T, ms             6.5   6.6   7.0   7.2   7.4   8.3   9.5
     laid out, ms          3.6   4.1   3.3   3.1   3.1   3.8   5.1
 
-Where a product may err a little more, bytes are read faster still: one row times the 8.5 M weights of a head, none of
+Where a product may err a little more, bytes are read faster still: one row times the 8.4 M weights of a head, none of
 them in the cache, took 1.66 ms laid out in bfloat16 and 1.03 ms as bytes.
 """
 

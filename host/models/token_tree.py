@@ -20,7 +20,7 @@ class Standing:
     positions : int64 Tensor of shape (n,), or None
         Position of each; None: start, start + 1, ...
     mask : Tensor of shape (n, start + n), or None
-        0 where a token looks, -inf elsewhere; None: n = 1.
+        0 where a token looks, -inf elsewhere; None: n = 1. See `repeated`.
     """
 
     positions: Tensor | None
