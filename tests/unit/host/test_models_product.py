@@ -35,7 +35,8 @@ def test_bytes_err_little(rows: int, columns: int, shape: tuple[int, ...]) -> No
     """Rows of very different size, a whole vector or less of columns; a row's scale in another's place is seen."""
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(*shape, columns, generator=generator)
-    weight = torch.randn(rows, columns, generator=generator) * 10.0 ** torch.randint(-3, 3, (rows, 1))
+    sizes = 10.0 ** torch.randint(-3, 3, (rows, 1), generator=generator)
+    weight = sizes * torch.randn(rows, columns, generator=generator)
     wanted = x @ weight.T
     found = ByteWeight(weight)(x)
     assert (found.shape, found.dtype) == ((*shape, rows), torch.float32)
